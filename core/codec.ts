@@ -28,9 +28,13 @@ export function encodePayload(payload: Payload): string {
   try {
     text = JSON.stringify(payload);
   } catch (error) {
-    throw new MessageQueueError("invalid_payload", `Cannot publish a payload that is not JSON: ${describeError(error)}`, {
-      cause: error,
-    });
+    throw new MessageQueueError(
+      "invalid_payload",
+      `Cannot publish a payload that is not JSON: ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   const first = text?.charCodeAt(0);
   // A `toJSON` can turn an object into anything: a Date at the top becomes a string, which no consumer expects.

@@ -195,8 +195,13 @@ export class PublishManyError extends MessageQueueError {
     const first = failures[0];
     super(
       "partial_publish",
-      `Cannot publish ${failures.length} of ${total} messages; the first, at index ${first?.index}: ${describeError(first?.error)}`,
-      { cause: first?.error, retryable: failures.length === total && failures.every((each) => isRetryable(each.error)) },
+      `Cannot publish ${failures.length} of ${total} messages; the first, at index ${first?.index}: ${
+        describeError(first?.error)
+      }`,
+      {
+        cause: first?.error,
+        retryable: failures.length === total && failures.every((each) => isRetryable(each.error)),
+      },
     );
     this.name = "PublishManyError";
     this.failures = failures;

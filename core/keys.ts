@@ -54,7 +54,9 @@ export function checkName(what: string, name: string): void {
   if (name.length > maxKeyLength) {
     throw new TypeError(`Cannot use a ${what} of ${name.length} characters: the limit is ${maxKeyLength}`);
   }
-  if (control.test(name)) throw new TypeError(`Cannot use ${JSON.stringify(name)} as ${what}: it holds a control character`);
+  if (control.test(name)) {
+    throw new TypeError(`Cannot use ${JSON.stringify(name)} as ${what}: it holds a control character`);
+  }
   if (!name.isWellFormed()) {
     throw new TypeError(`Cannot use ${JSON.stringify(name)} as ${what}: it holds half a surrogate pair`);
   }

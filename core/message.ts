@@ -86,7 +86,9 @@ export function createMessage(key: string, payload: Payload, options: PublishOpt
   if (orderingKey !== undefined) {
     checkName("orderingKey", orderingKey);
     if (deliverAt !== undefined) {
-      throw new TypeError("Cannot publish with both orderingKey and a delay: what is held back has no place in an order");
+      throw new TypeError(
+        "Cannot publish with both orderingKey and a delay: what is held back has no place in an order",
+      );
     }
   }
   return {
