@@ -157,7 +157,7 @@ export async function run(command: Command, options: RunOptions = {}): Promise<R
   }
 }
 
-function sendSignal(pid: number, signal: NodeJS.Signals): boolean {
+function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(pid, signal);
   } catch (error) {
@@ -299,10 +299,14 @@ export class Child {
     if (pid !== undefined && !this.#ended) sendSignal(this.#group ? -pid : pid, signal);
   }
 
-  /** Kills what is left of its group. Tells whether there was anything, though the process itself has ended. */
-  sweep(): boolean {
-    const pid = this.#child.pid;
-    return this.#group && pid !== undefined && sendSignal(-pid, "SIGKILL");
+  /** Whether a process of its group is there still, itself or one that it started. */
+  groupAlive(): boolean {
+    return this.#group && this.pid !== undefined && sendSignal(-this.pid, 0);
+  }
+
+  /** Kills what is left of its group when it has ended itself. */
+  sweep(): void {
+    if (this.groupAlive() && this.pid !== undefined) sendSignal(-this.pid, "SIGKILL");
   }
 
   /** Kills it and waits until it is gone. */
