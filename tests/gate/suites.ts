@@ -14,8 +14,6 @@ import { parseJunit, type TestCase } from "./junit.ts";
 import { pool } from "./pool.ts";
 import { type Part, printBlock, seconds } from "./report.ts";
 
-/** After so long a test file is killed. */
-const fileMs = 6 * 60_000;
 /** After so long a runtime's suite is killed. */
 const suiteMs = 20 * 60_000;
 /** How long processes that a test has killed may take to vanish, after the test's own process ended. */
@@ -29,6 +27,12 @@ export interface SuiteOptions {
   readonly jobs: number;
   /** A folder for what the runners write. */
   readonly temporary: string;
+  /**
+   * After so many milliseconds a file is killed.
+   *
+   * @default {360_000}
+   */
+  readonly fileMs?: number;
 }
 
 /**
@@ -38,10 +42,14 @@ export interface SuiteOptions {
  * @param options Which files, and how.
  * @returns How they went.
  */
-export async function runSuite(runtime: Runtime, { files, jobs, temporary }: SuiteOptions): Promise<Part> {
+export async function runSuite(runtime: Runtime, options: SuiteOptions): Promise<Part> {
+  const { files, jobs, temporary, fileMs = 6 * 60_000 } = options;
   const start = performance.now();
   const deadline = start + suiteMs;
-  const results = await pool(files, jobs, (file) => runFile(runtime, file, deadline, temporary));
+  const results = await pool(files, jobs, (file) => {
+    const limitMs = Math.min(fileMs, deadline - performance.now());
+    return runFile(runtime, file, limitMs, temporary);
+  });
   const all = results.flat();
   const named = (outcome: TestCase["outcome"]) =>
     all.filter((each) => each.outcome === outcome).map(({ name, reason }) =>
@@ -56,10 +64,9 @@ export async function runSuite(runtime: Runtime, { files, jobs, temporary }: Sui
   };
 }
 
-async function runFile(runtime: Runtime, file: string, deadline: number, temporary: string): Promise<TestCase[]> {
+async function runFile(runtime: Runtime, file: string, limitMs: number, temporary: string): Promise<TestCase[]> {
   const failure = (why: string): TestCase => ({ name: `${file}: ${why}`, outcome: "failed", reason: "" });
   const begun = performance.now();
-  const limitMs = Math.min(fileMs, deadline - begun);
   if (limitMs <= 0) return [failure(`not run, as the suite was still running after ${seconds(suiteMs)}`)];
   const junit = join(temporary, `${runtime}-${file.replaceAll(/[^\w.-]/g, "-")}.xml`);
   await using child = spawn(testCommand(runtime, file, junit), { group: true });
