@@ -5,7 +5,7 @@
  */
 
 import { type ChildProcess, spawn as spawnChild } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -166,6 +166,24 @@ function sendSignal(pid: number, signal: NodeJS.Signals | 0): boolean {
   }
 }
 
+// A process that was killed stays in its group until its parent has looked, which in a container may be never.
+function allZombies(group: number): boolean {
+  if (!existsSync("/proc/self/stat")) return false;
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    let stat: string;
+    try {
+      stat = readFileSync(`/proc/${entry}/stat`, "utf8");
+    } catch {
+      continue; // it has just ended
+    }
+    // "pid (name) state parent group ...", where the name may hold anything.
+    const [state, , itsGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    if (Number(itsGroup) === group && state !== "Z") return false;
+  }
+  return true;
+}
+
 // What a test started must not outlive the test's process, however that ends.
 const alive = new Set<Child>();
 process.on("exit", () => {
@@ -301,7 +319,7 @@ export class Child {
 
   /** Whether a process of its group is there still, itself or one that it started. */
   groupAlive(): boolean {
-    return this.#group && this.pid !== undefined && sendSignal(-this.pid, 0);
+    return this.#group && this.pid !== undefined && sendSignal(-this.pid, 0) && !allZombies(this.pid);
   }
 
   /** Kills what is left of its group when it has ended itself. */
