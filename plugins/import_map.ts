@@ -41,7 +41,9 @@ export function parseImportMap(text: string, base: URL, where: string): ImportMa
     });
   }
   const problems: string[] = [];
-  if (!isObject(json)) throw new ConfigError([`${where} must be an import map: { "imports": { "NAME": "SPECIFIER" } }`]);
+  if (!isObject(json)) {
+    throw new ConfigError([`${where} must be an import map: { "imports": { "NAME": "SPECIFIER" } }`]);
+  }
   const imports = table(json, "imports", where, problems);
   const integrity = table(json, "integrity", where, problems);
   const resolved = new Map<string, string>();

@@ -41,7 +41,9 @@ export function chooseBackend(module: unknown, options: ChooseOptions): MessageQ
     const near = nearestName(name, names);
     throw new MessageQueueError(
       "plugin_invalid",
-      `Cannot use ${quoteName(name)} from ${where}: it exports ${listNames(names)}${near ? `; did you mean ${near}?` : ""}` +
+      `Cannot use ${quoteName(name)} from ${where}: it exports ${listNames(names)}${
+        near ? `; did you mean ${near}?` : ""
+      }` +
         " (MESSAGE_QUEUE_BACKEND chooses among what the module of ABE_MQ_PLUGIN_URL exports; unset it to take the default export)",
     );
   }

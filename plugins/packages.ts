@@ -35,7 +35,11 @@ export function parsePackageSpecifier(specifier: string): PackageSpecifier | und
   const name = match?.[1];
   if (match === null || name === undefined || /^\.+$/.test(name) || name === "node_modules") return undefined;
   const [, , range, rest] = match;
-  return { name, ...(range !== undefined && range !== "" && { range }), subpath: rest === undefined ? "." : `.${rest}` };
+  return {
+    name,
+    ...(range !== undefined && range !== "" && { range }),
+    subpath: rest === undefined ? "." : `.${rest}`,
+  };
 }
 
 /**
@@ -120,7 +124,9 @@ export function resolveExports(exports: unknown, subpath: string): string | unde
 function target(value: unknown, star: string): string | undefined {
   if (typeof value === "string") {
     const path = value.replaceAll("*", star);
-    return path.startsWith("./") && !/(?:^|[\\/])(?:\.\.|node_modules)(?:[\\/]|$)/.test(path.slice(2)) ? path : undefined;
+    return path.startsWith("./") && !/(?:^|[\\/])(?:\.\.|node_modules)(?:[\\/]|$)/.test(path.slice(2))
+      ? path
+      : undefined;
   }
   if (Array.isArray(value)) {
     for (const each of value) {

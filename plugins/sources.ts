@@ -64,11 +64,9 @@ export interface SourceOptions {
  * @throws {ConfigError} When a map or a manifest cannot be read.
  */
 export async function readSources(options: SourceOptions): Promise<Sources> {
-  const configured: Entry[] = [];
-  const looked: string[] = [];
   const given = Object.entries(options.plugins ?? {});
-  looked.push(given.length === 0 ? "the plugins option (not given)" : `the plugins option (${names(given)})`);
-  for (const [name, plugin] of given) configured.push(optionEntry(name, plugin, options.base));
+  const looked = [given.length === 0 ? "the plugins option (not given)" : `the plugins option (${names(given)})`];
+  const configured = [...optionSources(options.plugins ?? {}, options.base).configured];
 
   const { map, where } = await readMap(options);
   looked.push(map === undefined ? where : `${where} (${names([...map.imports])})`);
@@ -81,6 +79,19 @@ export async function readSources(options: SourceOptions): Promise<Sources> {
     configured.push({ name, from: "dependency", where: file, specifier, packageName });
   }
   return { configured, integrity: map?.integrity ?? new Map(), looked };
+}
+
+/**
+ * The names of the `plugins` option alone.
+ *
+ * @param plugins The option.
+ * @param base The application's folder.
+ * @returns The names.
+ * @throws {ConfigError} When one of them is no plugin.
+ */
+export function optionSources(plugins: Readonly<Record<string, PluginOption>>, base: URL): Sources {
+  const configured = Object.entries(plugins).map(([name, plugin]) => optionEntry(name, plugin, base));
+  return { configured, integrity: new Map(), looked: [] };
 }
 
 /** The built-in backends as entries. */
@@ -118,7 +129,9 @@ export function lookUp(name: string, sources: Sources, by: string): Entry {
   if (first !== undefined && second !== undefined) {
     throw new MessageQueueError(
       "plugin_ambiguous",
-      `Cannot choose a backend: ${quoteName(name)} may be ${first.packageName} or ${second.packageName}; give the package's full name`,
+      `Cannot choose a backend: ${
+        quoteName(name)
+      } may be ${first.packageName} or ${second.packageName}; give the package's full name`,
     );
   }
   if (first !== undefined) return first;
@@ -180,7 +193,9 @@ async function readMap(options: SourceOptions): Promise<{ map?: ImportMap; where
     const path = fileURLToPath(url);
     const reading = await readText(url);
     if ("denied" in reading) {
-      throw new ConfigError([`ABE_MQ_PLUGINS names ${path}, which may not be read: allow it by \`--allow-read=${path}\``]);
+      throw new ConfigError([
+        `ABE_MQ_PLUGINS names ${path}, which may not be read: allow it by \`--allow-read=${path}\``,
+      ]);
     }
     if ("missing" in reading) throw new ConfigError([`ABE_MQ_PLUGINS names ${path}, which does not exist`]);
     return { map: parseImportMap(reading.text, url, path), where: path };
@@ -195,7 +210,9 @@ async function readMap(options: SourceOptions): Promise<{ map?: ImportMap; where
 }
 
 function fileUrlOf(path: string, base: URL): string {
-  return /^[a-z][a-z0-9+.-]+:/i.test(path) ? path : new URL(encodeURI(path).replace(/[?#]/g, encodeURIComponent), base).href;
+  return /^[a-z][a-z0-9+.-]+:/i.test(path)
+    ? path
+    : new URL(encodeURI(path).replace(/[?#]/g, encodeURIComponent), base).href;
 }
 
 // A map that was fetched must not point at the files of the machine that fetched it.

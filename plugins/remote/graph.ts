@@ -5,10 +5,10 @@
  */
 
 import { describeError, MessageQueueError } from "../../core/errors.ts";
-import { type FetchContext, type Fetched, fetchBytes } from "./fetch.ts";
+import { fetchBytes, type FetchContext, type Fetched } from "./fetch.ts";
 import { checkDigest, sha256 } from "./integrity.ts";
 import type { Jsr } from "./jsr.ts";
-import { type Lexed, lex } from "./lex.ts";
+import { lex, type Lexed } from "./lex.ts";
 import { checkContentType, type Media, mediaOf } from "./media.ts";
 import { checkSealed, type Expected, expectedDigests, type Pins, type Recorder } from "./pins.ts";
 import { resolveSpecifier } from "./resolve.ts";
@@ -76,7 +76,7 @@ const concurrency = 8;
 export async function loadGraph(entry: string, context: GraphContext): Promise<GraphModule[]> {
   const modules: GraphModule[] = [];
   const known = new Map<string, number>();
-  const start = entry.startsWith("jsr:") ? await context.jsr.resolve(entry, context) : new URL(entry);
+  const start = await entryUrl(entry, context);
   let wave: Wanted[] = [{ url: start, json: false, optional: false, settle: () => {} }];
   let bytes = 0;
   for (let depth = 0; wave.length > 0; depth++) {
@@ -96,9 +96,13 @@ export async function loadGraph(entry: string, context: GraphContext): Promise<G
       let index = known.get(key);
       if (index === undefined) {
         index = modules.length;
-        if (index >= context.limits.modules) throw tooMuch(entry, `it consists of more than ${context.limits.modules} modules`);
+        if (index >= context.limits.modules) {
+          throw tooMuch(entry, `it consists of more than ${context.limits.modules} modules`);
+        }
         bytes += result.source.length;
-        if (bytes > context.limits.graphBytes) throw tooMuch(entry, `all of it is larger than ${context.limits.graphBytes} bytes`);
+        if (bytes > context.limits.graphBytes) {
+          throw tooMuch(entry, `all of it is larger than ${context.limits.graphBytes} bytes`);
+        }
         known.set(key, index);
         modules.push(result);
         next.push(...await follow(result, context, entry));
@@ -108,6 +112,16 @@ export async function loadGraph(entry: string, context: GraphContext): Promise<G
     wave = next;
   }
   return modules;
+}
+
+async function entryUrl(entry: string, context: GraphContext): Promise<URL> {
+  if (!entry.startsWith("jsr:")) return new URL(entry);
+  const { entryDigest, frozen } = context.pins;
+  if (entryDigest === undefined || frozen) return await context.jsr.resolve(entry, context);
+  // The bytes are what was pinned, whichever version they are found in.
+  const url = await context.jsr.resolve(entry, { ...context, pins: { ...context.pins, sealed: undefined } });
+  context.pins.integrity.set(url.href, entryDigest);
+  return url;
 }
 
 async function follow(module: GraphModule, context: GraphContext, entry: string): Promise<Wanted[]> {
@@ -124,7 +138,9 @@ async function follow(module: GraphModule, context: GraphContext, entry: string)
     if (type !== undefined && type !== "json") {
       throw new MessageQueueError(
         "plugin_refused",
-        `Cannot load ${showUrl(module.url)}: it imports ${JSON.stringify(specifier)} as ${JSON.stringify(type)}; only JSON and code can be imported`,
+        `Cannot load ${showUrl(module.url)}: it imports ${JSON.stringify(specifier)} as ${
+          JSON.stringify(type)
+        }; only JSON and code can be imported`,
       );
     }
     try {
@@ -176,8 +192,8 @@ async function obtain(
   const url = end === undefined ? requested : checkRemoteUrl(new URL(end), { from: requested, hosts });
   const expected = await expectations([requested.href, url.href], context);
   const first = expected[0];
-  if (first === undefined) checkSealed(url.href, pins);
-  else {
+  if (first === undefined || (pins.frozen && !pins.lock?.content.modules.has(url.href))) checkSealed(url.href, pins);
+  if (first !== undefined) {
     const cached = await store?.read(url.href, first.digest);
     if (cached !== undefined) {
       checkAll(cached.bytes, url, expected);
@@ -219,7 +235,9 @@ function decode(bytes: Uint8Array, url: URL): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new MessageQueueError("plugin_failed", `Cannot load ${showUrl(url)}: it is not text in UTF-8`, { cause: error });
+    throw new MessageQueueError("plugin_failed", `Cannot load ${showUrl(url)}: it is not text in UTF-8`, {
+      cause: error,
+    });
   }
 }
 
@@ -228,9 +246,13 @@ function checkJson(source: string, url: URL): string {
     JSON.parse(source);
     return source;
   } catch (error) {
-    throw new MessageQueueError("plugin_failed", `Cannot load ${showUrl(url)}: it is not JSON. ${describeError(error)}`, {
-      cause: error,
-    });
+    throw new MessageQueueError(
+      "plugin_failed",
+      `Cannot load ${showUrl(url)}: it is not JSON. ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -11,7 +11,8 @@ import { MessageQueueError } from "../../core/errors.ts";
 
 /** What the package exports by path, as in `deno.json`. */
 const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => Promise<object>>([
-  [".", () => import("../../core/errors.ts")],
+  [".", () => import("../../mod.ts")],
+  ["./memory", () => import("../../backends/memory.ts")],
 ]);
 
 const symbolName = `@abe/mq/host ${import.meta.url}`;
@@ -37,7 +38,9 @@ export async function hostModule(path: string): Promise<string> {
   loaded.set(path, namespace);
   (globalThis as Record<symbol, unknown>)[key] = loaded;
   const names = Object.keys(namespace).sort();
-  const lines = names.map((name, index) => `const e${index} = part[${JSON.stringify(name)}]; export { e${index} as ${name} };`);
+  const lines = names.map((name, index) =>
+    `const e${index} = part[${JSON.stringify(name)}]; export { e${index} as ${name} };`
+  );
   return [
     `const part = globalThis[Symbol.for(${JSON.stringify(symbolName)})].get(${JSON.stringify(path)});`,
     ...lines,

@@ -38,7 +38,9 @@ export function parseDigest(text: string, where: string): Digest {
     if (hex.length === (length ?? 0) * 2) return { algorithm, hex };
   }
   throw new ConfigError([
-    `${where} must be a digest such as \`sha256-\` and 44 characters of base64, got ${JSON.stringify(text.slice(0, 100))}`,
+    `${where} must be a digest such as \`sha256-\` and 44 characters of base64, got ${
+      JSON.stringify(text.slice(0, 100))
+    }`,
   ]);
 }
 
@@ -86,7 +88,9 @@ export function checkDigest(bytes: Uint8Array, digest: Digest, url: URL | string
   if (found === digest.hex) return;
   throw new MessageQueueError(
     "plugin_refused",
-    `Cannot load ${showUrl(url)}: its ${digest.algorithm} is not the one that ${source} gives. Expected ${digest.hex}, found ${found}. ` +
+    `Cannot load ${
+      showUrl(url)
+    }: its ${digest.algorithm} is not the one that ${source} gives. Expected ${digest.hex}, found ${found}. ` +
       "Either somebody changed the code, or the digest is of another version; look at what changed before you pin it anew",
   );
 }

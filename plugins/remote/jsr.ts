@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, describeError, MessageQueueError } from "../../core/errors.ts";
-import { type FetchContext, fetchBytes } from "./fetch.ts";
+import { fetchBytes, type FetchContext } from "./fetch.ts";
 import { parseDigest } from "./integrity.ts";
 import { checkSealed, type Expected, type Pins, type Recorder } from "./pins.ts";
 import { quoteName } from "../suggest.ts";
@@ -52,7 +52,9 @@ export function parseJsr(specifier: string): JsrSpecifier {
   const name = match?.[1];
   if (match === null || name === undefined) {
     throw new ConfigError([
-      `${quoteName(specifier.slice(0, 200))} is not a \`jsr:\` specifier: write \`jsr:@scope/name@^1\` or \`jsr:@scope/name@^1/path\``,
+      `${
+        quoteName(specifier.slice(0, 200))
+      } is not a \`jsr:\` specifier: write \`jsr:@scope/name@^1\` or \`jsr:@scope/name@^1/path\``,
     ]);
   }
   const [, , range, rest] = match;
@@ -91,7 +93,9 @@ export function jsrRegistry(registry: string): Jsr {
     const meta = await fetchJson(new URL(`${name}/${exact}_meta.json`, root), context, name);
     const files = new Map<string, string>();
     for (const [path, file] of entries(meta, "manifest")) {
-      const checksum = typeof file === "object" && file !== null ? (file as { checksum?: unknown }).checksum : undefined;
+      const checksum = typeof file === "object" && file !== null
+        ? (file as { checksum?: unknown }).checksum
+        : undefined;
       if (typeof checksum === "string") files.set(path, checksum);
     }
     const raw = (meta as { exports?: unknown }).exports;
@@ -110,17 +114,26 @@ export function jsrRegistry(registry: string): Jsr {
       }
       checkSealed(specifier, context.pins);
       const exact = await once(versions, `${name}@${range ?? ""}`, () => version(name, range, context));
-      const { prefix, exports, files } = await once(manifests, `${name}/${exact}`, () => manifest(name, exact, context));
+      const { prefix, exports, files } = await once(
+        manifests,
+        `${name}/${exact}`,
+        () => manifest(name, exact, context),
+      );
       const target = exports.get(path) ?? exports.get(`${path}.ts`);
       if (target === undefined) {
         throw new MessageQueueError(
           "plugin_not_found",
-          `Cannot load ${specifier}: ${name}@${exact} exports no ${quoteName(path)}, but ${[...exports.keys()].join(", ") || "nothing"}`,
+          `Cannot load ${specifier}: ${name}@${exact} exports no ${quoteName(path)}, but ${
+            [...exports.keys()].join(", ") || "nothing"
+          }`,
         );
       }
       const url = new URL(target, prefix);
       if (!url.href.startsWith(prefix) || !files.has(url.href.slice(prefix.length - 1))) {
-        throw new MessageQueueError("plugin_refused", `Cannot load ${specifier}: its export is no file of its manifest`);
+        throw new MessageQueueError(
+          "plugin_refused",
+          `Cannot load ${specifier}: its export is no file of its manifest`,
+        );
       }
       context.recorder.jsr.set(specifier, url.href);
       return url;
@@ -155,7 +168,9 @@ async function once<T>(made: Map<string, Promise<T>>, key: string, make: () => P
 async function pickVersion(meta: object, name: string, range: string | undefined): Promise<string> {
   const { default: semver } = await import("semver");
   const all = entries(meta, "versions");
-  const usable = all.filter(([, info]) => (info as { yanked?: unknown } | null)?.yanked !== true).map(([version]) => version)
+  const usable = all.filter(([, info]) => (info as { yanked?: unknown } | null)?.yanked !== true).map(([version]) =>
+    version
+  )
     .filter((version) => semver.valid(version) === version);
   if (range !== undefined && semver.validRange(range) === null) {
     throw new ConfigError([`${quoteName(range)} in jsr:${name} is neither a version nor a range`]);
@@ -188,9 +203,13 @@ async function fetchJson(url: URL, context: FetchContext, name: string): Promise
     if (typeof json === "object" && json !== null) return json;
     throw new TypeError("it is no object");
   } catch (error) {
-    throw new MessageQueueError("plugin_failed", `Cannot use ${showUrl(url)}: it is not metadata of JSR. ${describeError(error)}`, {
-      cause: error,
-    });
+    throw new MessageQueueError(
+      "plugin_failed",
+      `Cannot use ${showUrl(url)}: it is not metadata of JSR. ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -94,7 +94,9 @@ function placeOf(each: LexerImport, code: string, url: URL, guess: boolean): Pla
   if (each.phase !== null && each.phase !== undefined) {
     throw new MessageQueueError(
       "plugin_refused",
-      `Cannot load ${showUrl(url)}: line ${lineOf(code, each.importStart)} has an \`import ${each.phase}\`, which cannot be followed`,
+      `Cannot load ${showUrl(url)}: line ${
+        lineOf(code, each.importStart)
+      } has an \`import ${each.phase}\`, which cannot be followed`,
     );
   }
   if (each.type !== "dynamic") {
@@ -102,7 +104,14 @@ function placeOf(each: LexerImport, code: string, url: URL, guess: boolean): Pla
     if (typeof specifier !== "string") return undefined;
     const type = each.attributes?.find(([name]) => name === "type")?.[1];
     // The span of a static import has no quotes.
-    return { kind: "import", specifier, start: start - 1, end: end + 1, dynamic: false, ...(type !== undefined && { type }) };
+    return {
+      kind: "import",
+      specifier,
+      start: start - 1,
+      end: end + 1,
+      dynamic: false,
+      ...(type !== undefined && { type }),
+    };
   }
   if (guess && each.probablyTypeOnly) return undefined;
   if (typeof each.specifier !== "string" || each.glob) {

@@ -51,7 +51,11 @@ export function parseLock(text: string, path: string): Lock {
   if (typeof json !== "object" || json === null || (json as { version?: unknown }).version !== 1) {
     throw new ConfigError([`${path} is not a lock of version 1: write it anew by \`abe-mq plugins lock\``]);
   }
-  const lock = { jsr: table(json, "jsr", path), redirects: table(json, "redirects", path), modules: table(json, "modules", path) };
+  const lock = {
+    jsr: table(json, "jsr", path),
+    redirects: table(json, "redirects", path),
+    modules: table(json, "modules", path),
+  };
   for (const url of [...lock.modules.keys(), ...lock.redirects.values(), ...lock.jsr.values()]) {
     if (!URL.canParse(url)) throw new ConfigError([`${path}: ${JSON.stringify(showUrl(url))} is not a URL`]);
   }
@@ -64,7 +68,9 @@ function table(json: object, member: string, path: string): Map<string, string> 
   if (typeof value !== "object" || value === null) throw new ConfigError([`${path}: ${member} must be an object`]);
   const result = new Map<string, string>();
   for (const [key, each] of Object.entries(value)) {
-    if (typeof each !== "string") throw new ConfigError([`${path}: ${JSON.stringify(key)} in ${member} must be a string`]);
+    if (typeof each !== "string") {
+      throw new ConfigError([`${path}: ${JSON.stringify(key)} in ${member} must be a string`]);
+    }
     result.set(key, each);
   }
   return result;

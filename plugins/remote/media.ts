@@ -14,7 +14,8 @@ export type Media = "js" | "ts" | "json";
 // `video/mp2t` is what many servers make of `.ts`, and `text/plain` what hosts of raw files send for everything.
 const code =
   /^(?:(?:text|application)\/(?:x-)?(?:javascript|ecmascript|typescript|node|tsx?|jsx?)|text\/plain|application\/octet-stream|binary\/octet-stream|video\/(?:mp2t|vnd\.dlna\.mpeg-tts)|text\/vnd\.trolltech\.linguist|)$/;
-const data = /^(?:(?:application|text)\/(?:[\w.+-]+\+)?json|text\/plain|application\/octet-stream|binary\/octet-stream|)$/;
+const data =
+  /^(?:(?:application|text)\/(?:[\w.+-]+\+)?json|text\/plain|application\/octet-stream|binary\/octet-stream|)$/;
 
 /**
  * Tells by media type and file name what a module is written in.
@@ -37,9 +38,13 @@ export function mediaOf(url: URL, contentType: string): "js" | "ts" {
 export function checkContentType(fetched: Fetched, json: boolean): void {
   const { contentType, url } = fetched;
   if ((json ? data : code).test(contentType)) return;
-  const wanted = json ? "JSON (`application/json`)" : "code (`text/javascript`, `application/typescript`, `text/plain`)";
+  const wanted = json
+    ? "JSON (`application/json`)"
+    : "code (`text/javascript`, `application/typescript`, `text/plain`)";
   throw new MessageQueueError(
     "plugin_refused",
-    `Cannot load ${showUrl(url)}: the server says that it is ${JSON.stringify(contentType.slice(0, 80))}, not ${wanted}`,
+    `Cannot load ${showUrl(url)}: the server says that it is ${
+      JSON.stringify(contentType.slice(0, 80))
+    }, not ${wanted}`,
   );
 }

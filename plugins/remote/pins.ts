@@ -34,7 +34,11 @@ export interface Pins {
   /** The lock, when there is one. */
   readonly lock?: { readonly content: Lock; readonly path: string } | undefined;
   /** Digests by URL, of the map and the options. */
-  readonly integrity: ReadonlyMap<string, string>;
+  readonly integrity: Map<string, string>;
+  /** The digest of the entry. */
+  readonly entryDigest?: string | undefined;
+  /** Whether only the lock counts. */
+  readonly frozen?: boolean;
   /** Why nothing may be loaded that is not pinned; absent when it may. */
   readonly sealed?: string | undefined;
 }

@@ -42,7 +42,10 @@ export async function resolveSpecifier(specifier: string, from: URL, base: URL):
   if (specifier.startsWith("jsr:")) return { kind: "jsr", specifier };
   if (specifier.startsWith("npm:")) return await fromApplication(specifier, from, base);
   if (isBuiltin(specifier) || (runtime === "bun" && /^bun(?::|$)/.test(specifier))) {
-    return { kind: "local", specifier: specifier.includes(":") || specifier === "bun" ? specifier : `node:${specifier}` };
+    return {
+      kind: "local",
+      specifier: specifier.includes(":") || specifier === "bun" ? specifier : `node:${specifier}`,
+    };
   }
   if (/^\.{0,2}\//.test(specifier) || /^[a-z][a-z0-9+.-]*:/i.test(specifier)) {
     if (!URL.canParse(specifier, from)) throw refused(specifier, from, "it is not a URL");
@@ -81,7 +84,9 @@ async function fromApplication(specifier: string, from: URL, base: URL): Promise
   const name = registry === "jsr" ? parts.name.replace(/^@jsr\/([a-z0-9-]+)__/, "@$1/") : parts.name;
   throw new MessageQueueError(
     "plugin_not_found",
-    `Cannot load ${showUrl(from)}: it imports ${quoteName(specifier)}, which comes from the application and is not installed there. ` +
+    `Cannot load ${showUrl(from)}: it imports ${
+      quoteName(specifier)
+    }, which comes from the application and is not installed there. ` +
       `Add it by ${installCommands(name, registry)}`,
   );
 }

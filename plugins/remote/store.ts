@@ -162,7 +162,10 @@ export class Store {
     if (platform() === "win32") return;
     if (path === this.folder) this.#uid = uid;
     if (uid !== this.#uid) {
-      throw new MessageQueueError("plugin_refused", `Cannot use the cache at ${path}: it belongs to another user; remove it`);
+      throw new MessageQueueError(
+        "plugin_refused",
+        `Cannot use the cache at ${path}: it belongs to another user; remove it`,
+      );
     }
     if ((mode & 0o077) === 0) return;
     try {
@@ -171,7 +174,9 @@ export class Store {
     } catch (error) {
       throw new MessageQueueError(
         "plugin_refused",
-        `Cannot use the cache at ${path}: others may write there, and that cannot be changed (${describeError(error)}); ` +
+        `Cannot use the cache at ${path}: others may write there, and that cannot be changed (${
+          describeError(error)
+        }); ` +
           "name a folder of your own by ABE_MQ_CACHE_DIR",
         { cause: error },
       );
@@ -191,7 +196,9 @@ export class Store {
 function cannotKeep(folder: string, error: unknown): MessageQueueError {
   return new MessageQueueError(
     "storage",
-    `Cannot keep code from a URL in ${folder}: ${describeError(error)}. Name a folder that can be written by ABE_MQ_CACHE_DIR`,
+    `Cannot keep code from a URL in ${folder}: ${
+      describeError(error)
+    }. Name a folder that can be written by ABE_MQ_CACHE_DIR`,
     { cause: error },
   );
 }

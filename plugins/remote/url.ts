@@ -131,11 +131,15 @@ export function checkRemoteUrl(
         : "`http:` is for loopback alone (127.0.0.1, ::1, localhost), as anybody on the way could change the code; use `https:`",
     );
   }
-  if (kind === "forbidden") throw refuse("the address is link-local, multicast or unspecified, where no code is served");
+  if (kind === "forbidden") {
+    throw refuse("the address is link-local, multicast or unspecified, where no code is served");
+  }
   if (from !== undefined && kind !== "public" && kind !== addressKind(from.hostname)) {
     throw refuse(`what comes from another network must not lead to a ${kind} address`);
   }
-  if (from?.protocol === "https:" && url.protocol === "http:") throw refuse("the way leads from `https:` down to `http:`");
+  if (from?.protocol === "https:" && url.protocol === "http:") {
+    throw refuse("the way leads from `https:` down to `http:`");
+  }
   if (hosts !== undefined && !hosts.has(url)) {
     throw refuse(`its host is not among those allowed (ABE_MQ_PLUGIN_HOSTS or the hosts option: ${hosts.text})`);
   }
