@@ -27,7 +27,7 @@ export interface IntakeOptions extends ReceiveOptions {
 /** Where an intake gets what it needs. */
 export interface Source {
   /** Opens a receiver. */
-  open(options: ReceiveOptions): Promise<Receiver>;
+  open(options: IntakeOptions): Promise<Receiver>;
   /** Whether claims have leases, which must then be renewed. */
   readonly leases: boolean;
   /** Whether the backend can hold a nacked message back. */
