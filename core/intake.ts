@@ -73,7 +73,7 @@ export class Intake implements Holder {
   #failure: { readonly error: unknown } | undefined;
   #troubled = false;
   #renewTimer: ReturnType<typeof setTimeout> | undefined;
-  readonly #forgetSignal: () => void;
+  #forgetSignal: () => void = () => {};
 
   constructor(source: Source, options: IntakeOptions) {
     this.group = options.group;

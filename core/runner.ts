@@ -95,7 +95,7 @@ export class Runner implements Subscription {
   readonly #inHand = new Set<HeldDelivery>();
   readonly #workers: Promise<void>;
   readonly #cut = new AbortController();
-  readonly #forgetSignal: () => void;
+  #forgetSignal: () => void = () => {};
   #draining: Promise<void> | undefined;
 
   constructor(intake: Intake, handler: Handler, options: RunnerOptions) {
