@@ -37,7 +37,7 @@ export interface TakeOptions {
 export interface OpenOptions extends MessageQueueOptions {
   /** Another exchange than the case's own. */
   readonly exchange?: string;
-  /** Bounds of the store; needs `openBounded`. */
+  /** Bounds of the store, which is another than the case's own; needs `openBounded`. */
   readonly settings?: StoreSettings;
   /** Puts something between the queue and the backend. */
   readonly wrap?: (backend: MessageQueueBackend) => MessageQueueBackend;
@@ -104,10 +104,16 @@ export class CaseContext {
     return queue;
   }
 
-  /** Opens an instance of the backend itself, which is disposed when the case ends. */
-  async openBackend(): Promise<DurableBackend> {
+  /** Opens an instance of the backend itself, whatever it can do, which is disposed when the case ends. */
+  async openAny(): Promise<MessageQueueBackend> {
     const backend = await this.harness.open(this.exchange);
     this.#ends.push(() => backend[Symbol.asyncDispose]?.() ?? Promise.resolve());
+    return backend;
+  }
+
+  /** Opens an instance of the backend itself, whose messages can be settled one by one. */
+  async openBackend(): Promise<DurableBackend> {
+    const backend = await this.openAny();
     const { receive, publishMany } = backend;
     if (receive === undefined || publishMany === undefined) throw new TypeError("The backend has no receive");
     return backend as DurableBackend;
@@ -184,7 +190,8 @@ export class CaseContext {
     const leave = new AbortController();
     const numbers: number[] = [];
     const taking = (async () => {
-      for await (const { n } of queue.consume<KitPayload>({ ...options, signal: leave.signal })) {
+      for await (const { n, marker } of queue.consume<KitPayload>({ ...options, signal: leave.signal })) {
+        if (marker !== undefined) continue;
         // A body that is in hand when the signal comes finishes and is acked, so the count is exact.
         if (numbers.push(n) === count) leave.abort();
       }
@@ -210,6 +217,10 @@ export class CaseContext {
     const deliveries: Delivery<KitPayload>[] = [];
     const taking = (async () => {
       for await (const delivery of queue.receive<KitPayload>({ ...options, signal: leave.signal })) {
+        if (delivery.payload.marker !== undefined) {
+          await delivery.ack();
+          continue;
+        }
         deliveries.push(delivery);
         await settle(delivery);
         if (deliveries.length === count) leave.abort();
@@ -233,13 +244,14 @@ export class CaseContext {
     const numbers: number[] = [];
     // What was given back may be read from another place than what is fresh and so come behind the first marker; the second is a
     // whole round trip later.
-    for (let marker = -1; marker >= -2; marker--) {
-      await queue.publish(key, { n: marker } satisfies KitPayload);
+    for (let round = 0; round < 2; round++) {
+      const mine = crypto.randomUUID();
+      await queue.publish(key, { n: -1, marker: mine } satisfies KitPayload);
       const leave = new AbortController();
       const taking = (async () => {
-        for await (const { n } of queue.consume<KitPayload>({ prefetch: 1, ...taken, signal: leave.signal })) {
-          if (n >= 0) numbers.push(n);
-          else if (n === marker) leave.abort();
+        for await (const { n, marker } of queue.consume<KitPayload>({ prefetch: 1, ...taken, signal: leave.signal })) {
+          if (marker === undefined) numbers.push(n);
+          else if (marker === mine) leave.abort();
         }
       })();
       try {
@@ -262,7 +274,8 @@ export class CaseContext {
 
   async #bounded(settings: StoreSettings): Promise<MessageQueueBackend> {
     if (this.harness.openBounded === undefined) throw new TypeError("The harness cannot bound the store");
-    return await this.harness.openBounded(this.exchange, settings);
+    // Apart from the unbounded instances of the case: bounds are the exchange's, not the instance's.
+    return await this.harness.openBounded(`${this.exchange}-bounded`, settings);
   }
 
   #logger(): Logger {

@@ -32,7 +32,7 @@ export function planCases(harness: Harness): Plan[] {
     if (!names.has(name)) throw new TypeError(`Cannot find a case named ${JSON.stringify(name)}`);
   }
   const plans: Plan[] = [];
-  for (const each of allCases.toSorted((a, b) => a.promise - b.promise)) {
+  for (const each of allCases) {
     if (harness.only !== undefined && !harness.only.includes(each.name)) continue;
     if (each.lacks !== undefined && has(harness, each.lacks)) continue;
     const missing = each.needs?.filter((need) => !has(harness, need)) ?? [];

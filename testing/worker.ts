@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MessageQueue } from "../mod.ts";
+import type { Delivery, MessageQueue } from "../mod.ts";
 
 /** What a worker does. */
 export interface WorkerTask {
@@ -37,6 +37,8 @@ export interface KitPayload {
   readonly n: number;
   /** Whether it kills who handles it. */
   readonly poison?: boolean;
+  /** Present in the markers that the kit puts behind other messages to know when those have come. */
+  readonly marker?: string;
 }
 
 /**
@@ -67,11 +69,24 @@ export async function work(
     const subscription = await queue.subscribe<KitPayload>(async ({ id, attempt, payload }) => {
       report({ id, attempt, payload });
       if (payload.poison) await die();
-    }, { group, leaseMs, prefetch });
+    }, { group, leaseMs, prefetch, drainTimeoutMs: 0 });
     await subscription.closed;
     return;
   }
-  for await (const { id, attempt, payload } of queue.receive<KitPayload>({ group, leaseMs, prefetch })) {
-    report({ id, attempt, payload });
+  // What `receive` hands over is its holder's to keep: by this alone it stays held for as long as the worker lives.
+  const held: Delivery<KitPayload>[] = [];
+  const renewing = setInterval(() => {
+    for (const delivery of held) delivery.extend(leaseMs).catch(lost);
+  }, leaseMs / 3);
+  try {
+    for await (const delivery of queue.receive<KitPayload>({ group, leaseMs, prefetch })) {
+      held.push(delivery);
+      report({ id: delivery.id, attempt: delivery.attempt, payload: delivery.payload });
+    }
+  } finally {
+    clearInterval(renewing);
   }
 }
+
+// Losing what it held is what becomes of a worker that was cut off.
+function lost(): void {}
