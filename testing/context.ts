@@ -185,6 +185,18 @@ export class CaseContext {
     return Promise.all(Array.from({ length: count }, (_, n) => queue.publish(key, { n: from + n })));
   }
 
+  /**
+   * Makes groups before anything is published: what a group made later finds beyond the unacked is not promised.
+   */
+  async makeGroups(groups: Readonly<Record<string, string | undefined>>): Promise<void> {
+    for (const [group, keys] of Object.entries(groups)) {
+      const filter = keys === undefined ? {} : { keys };
+      if (this.a.backend.groups !== undefined) await this.a.groups.create(group, filter);
+      // A backend of three methods makes a group for its first consumer, and a message tells that it is there.
+      else await this.rest(this.a, { group, ...filter });
+    }
+  }
+
   /** Takes payloads' numbers by `consume` and acks each, then leaves. */
   async take(queue: MessageQueue, count: number, options: TakeOptions = {}): Promise<number[]> {
     const leave = new AbortController();

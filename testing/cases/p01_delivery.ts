@@ -100,6 +100,7 @@ export const deliveryCases: readonly ConformanceCase[] = [
     async run(context) {
       const { a, b } = context;
       const keys = range(20).map((n) => `kit.key${n}`);
+      await context.makeGroups(Object.fromEntries(keys.map((key, index) => [`only-${index}`, key])));
       const publishing = Promise.all(
         keys.flatMap((key, index) => range(20).map((n) => a.publish(key, { n: index * 20 + n }))),
       );

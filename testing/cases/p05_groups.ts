@@ -23,8 +23,9 @@ export const groupCases: readonly ConformanceCase[] = [
     needs: ["groups"],
     async run(context) {
       const { a, b } = context;
-      await context.publish(a, 30);
       const groups = ["billing", "mail", "audit"];
+      await context.makeGroups({ billing: undefined, mail: undefined, audit: undefined });
+      await context.publish(a, 30);
       await Promise.all(groups.map(async (group) => {
         // Two consumers of each group, on two instances, share its messages.
         const seen: number[] = [];
@@ -57,6 +58,7 @@ export const groupCases: readonly ConformanceCase[] = [
     needs: ["groups"],
     async run(context) {
       const { a } = context;
+      await context.makeGroups({ one: undefined, two: undefined });
       const one = context.take(a, 10, { group: "one" });
       const two = context.take(a, 10, { group: "two" });
       await context.publish(context.b, 10);
@@ -69,6 +71,7 @@ export const groupCases: readonly ConformanceCase[] = [
     promise: 5,
     needs: ["groups", "receive"],
     async run(context) {
+      await context.makeGroups({ failing: undefined, fine: undefined });
       await context.publish(context.a, 5);
       const failing = await context.receive(context.a, 10, { group: "failing" }, (delivery) =>
         delivery.attempt === 1 ? delivery.nack() : delivery.ack());
@@ -85,6 +88,7 @@ export const groupCases: readonly ConformanceCase[] = [
     async run(context) {
       const { a, b } = context;
       const total = context.scaled(500);
+      await context.makeGroups({ slow: undefined, fast: undefined });
       const slow = a.consume<KitPayload>({ group: "slow" });
       await context.publish(b, 1);
       assert.equal((await context.next(slow, "the slow group's first message")).n, 0);
