@@ -194,5 +194,5 @@ function explain(error: unknown, shown: string, { specifier, asked }: ImportDeta
 function isSyntax(error: unknown, text: string): boolean {
   const name = typeof error === "object" && error !== null ? String((error as { name?: unknown }).name) : "";
   return name === "SyntaxError" || name === "BuildMessage" ||
-    /could not be parsed|does not provide an export/.test(text);
+    /^SyntaxError\b|could not be parsed|does not provide an export/.test(text);
 }
