@@ -48,7 +48,14 @@ function details(results: readonly CaseResult[]): string[] {
   for (const { name, promise, outcome, error, reason } of results) {
     if (outcome === "failed") lines.push(`FAILED ${promise}: ${name}: ${text(error)}`);
     if (outcome === "skipped") lines.push(`SKIPPED ${promise}: ${name}: ${reason}`);
-    if (outcome === "not applicable") lines.push(`not applicable ${promise}: ${name}: ${reason}`);
+  }
+  const reasons = new Map<string, string[]>();
+  for (const { name, outcome, reason = "" } of results) {
+    if (outcome === "not applicable") reasons.set(reason, [...reasons.get(reason) ?? [], name]);
+  }
+  // Where a whole lot does not apply, as for want of a capability, the names would bury the rest of the report.
+  for (const [reason, names] of reasons) {
+    lines.push(`not applicable, ${reason}: ${names.length > 3 ? `${names.length} cases` : names.join("; ")}`);
   }
   return lines;
 }
