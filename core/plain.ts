@@ -80,6 +80,8 @@ class Lane {
   /** The claim that is out, or waits for its next attempt. */
   claim: PlainClaim | undefined;
   retryAt: number | undefined;
+  /** Whether what it gave last is done with, and nobody asked for the next yet. */
+  isAcked = false;
 
   constructor(start: () => AsyncIterator<Payload>) {
     this.#start = start;
@@ -87,11 +89,15 @@ class Lane {
 
   /** Asks for the next message, which acks the last. */
   ask(): Promise<void> {
-    this.pending ??= this.#ask();
+    // Cleared from outside: what fails before its first wait has ended before it could be noted as pending.
+    this.pending ??= this.#ask().then(() => {
+      this.pending = undefined;
+    });
     return this.pending;
   }
 
   async #ask(): Promise<void> {
+    this.isAcked = false;
     try {
       this.#iterator ??= this.#start();
       this.arrived = await this.#iterator.next();
@@ -100,12 +106,13 @@ class Lane {
       this.failure = { error };
       this.#iterator = undefined;
     }
-    this.pending = undefined;
   }
 
-  /** Releases what it gave last. */
+  /** Releases what it gave last, unless that was acked. */
   async end(): Promise<void> {
     await this.pending;
+    // Asking for the next is what acks; the signal is aborted by now, so that the iteration ends there.
+    if (this.isAcked) await this.ask();
     await this.#iterator?.return?.();
   }
 }
@@ -248,6 +255,7 @@ export class PlainReceiver implements Receiver {
       return true;
     }
     lane.claim = undefined;
+    lane.isAcked = true;
     return true;
   }
 
