@@ -163,6 +163,7 @@ export class Intake implements Holder {
       this.#source.logger.warn(`A consumer of group "${this.group}" could not leave: ${describeError(error)}`);
     }
     this.#closed = true;
+    this.#source.logger.debug(`Left group "${this.group}"`);
     this.#source.ended(this);
   }
 
@@ -309,6 +310,7 @@ export class Intake implements Holder {
       try {
         const receiver = await this.#source.open(this.#options);
         this.#receiver = receiver;
+        this.#source.logger.debug(`Joined group "${this.group}"`);
         this.#report();
         return receiver;
       } catch (error) {

@@ -76,10 +76,14 @@ export async function runCase(harness: Harness, plan: Plan): Promise<CaseResult>
   const context = new CaseContext(harness, `kit-${crypto.randomUUID()}`);
   const failures: unknown[] = [];
   try {
-    await within((async () => {
-      await context.start();
-      await run(context);
-    })(), `the case "${name}"`, caseTimeoutMs(harness));
+    await within(
+      (async () => {
+        await context.start();
+        await run(context);
+      })(),
+      `the case "${name}"`,
+      caseTimeoutMs(harness),
+    );
   } catch (error) {
     failures.push(error);
   }

@@ -124,7 +124,11 @@ export const crashCases: readonly ConformanceCase[] = [
         assert.deepEqual(await stale.settle([{ claim: lost, verb }]), [false], `a stale ${verb}`);
       }
       assert.deepEqual(await stale.settle([{ claim: lost, verb: "nack", delayMs: 0 }]), [false], "a stale nack");
-      assert.deepEqual(await stale.settle([{ claim: lost, verb: "reject", reason: "stale" }]), [false], "a stale reject");
+      assert.deepEqual(
+        await stale.settle([{ claim: lost, verb: "reject", reason: "stale" }]),
+        [false],
+        "a stale reject",
+      );
       assert.deepEqual(await stale.extend([lost], longLeaseMs), [false], "a stale extend");
       if (context.capabilities.deadLetters) {
         assert.deepEqual((await context.a.deadLetters.list("default")).deadLetters, [], "dead letters");
