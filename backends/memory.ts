@@ -124,10 +124,8 @@ export class MemoryBackend implements DurableBackend {
    * @returns The backend.
    */
   static fromEnv(env: Env): MemoryBackend {
-    const url = env.getOptional("MESSAGE_QUEUE_URL");
-    const logger = loggerFromEnv(env, "backend");
-    if (!url?.startsWith("memory:")) return new MemoryBackend({ logger });
-    return new MemoryBackend({ logger, store: url.slice("memory:".length) });
+    const [, store] = env.getOptional("MESSAGE_QUEUE_URL")?.match(/^memory:(.+)$/) ?? [];
+    return new MemoryBackend({ logger: loggerFromEnv(env, "backend"), ...(store !== undefined && { store }) });
   }
 
   /** Stores one message. */
