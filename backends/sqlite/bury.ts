@@ -12,16 +12,21 @@ import { storable, type Store } from "./store.ts";
  *
  * @returns Whether something became due.
  */
-export function finish(store: Store, groupId: number, positions: readonly number[], orderingKeys: readonly string[]): boolean {
+export function finish(
+  store: Store,
+  groupId: number,
+  positions: readonly number[],
+  orderingKeys: readonly string[],
+): boolean {
   const { connection, sweeper } = store;
   let wake = false;
   for (const orderingKey of orderingKeys) {
     wake = connection.run(
-      `update claim set due_at = 0 where group_id = ?1 and due_at is null and position = (
+          `update claim set due_at = 0 where group_id = ?1 and due_at is null and position = (
          select position from claim where group_id = ?1 and ordering_key = ?2 order by position limit 1)`,
-      groupId,
-      orderingKey,
-    ) > 0 || wake;
+          groupId,
+          orderingKey,
+        ) > 0 || wake;
   }
   if (positions.length > 0) {
     sweeper.straggled(positions);

@@ -48,7 +48,8 @@ const maxPage = 512;
 // Messages that one pull sends to the dead letters at most.
 const maxBury = 64;
 
-const logColumns = "l.position, l.id, l.key, l.body, l.headers, l.published_at, l.available_at, l.ordering_key, l.only_group";
+const logColumns =
+  "l.position, l.id, l.key, l.body, l.headers, l.published_at, l.available_at, l.ordering_key, l.only_group";
 
 const compiled = new Map<string, KeyMatcher>();
 
@@ -165,8 +166,9 @@ class Batch {
     const { connection, exchangeId, log, sweeper } = this.#store;
     const { groupId, max } = this.#request;
     const matches = this.#group.keys === everyKey ? undefined : matcher(this.#group.keys);
-    const last = connection.get<{ last_position: number }>("select last_position from exchange where id = ?", exchangeId)
-      ?.last_position ?? 0;
+    const last =
+      connection.get<{ last_position: number }>("select last_position from exchange where id = ?", exchangeId)
+        ?.last_position ?? 0;
     const from = this.#group.cursor;
     let cursor = from;
     let scanned = 0;

@@ -118,9 +118,9 @@ function notFound(name: string): MessageQueueError {
 /** The groups of an exchange. */
 export class SqliteGroups implements GroupStore {
   readonly #open: () => Promise<Store>;
-  readonly #expire: (store: Store) => Promise<void>;
+  readonly #expire: () => Promise<void>;
 
-  constructor(open: () => Promise<Store>, expire: (store: Store) => Promise<void>) {
+  constructor(open: () => Promise<Store>, expire: () => Promise<void>) {
     this.#open = open;
     this.#expire = expire;
   }
@@ -157,7 +157,7 @@ export class SqliteGroups implements GroupStore {
 
   async list(): Promise<readonly Group[]> {
     const store = await this.#open();
-    await this.#expire(store);
+    await this.#expire();
     return allGroups(store).map((row) => ({
       name: row.name,
       keys: row.keys,

@@ -33,7 +33,10 @@ export function admitDelayed(store: Store): number {
       row.due_at,
     );
   }
-  connection.run("delete from delayed where seq in (select value from json_each(?))", JSON.stringify(rows.map((row) => row.seq)));
+  connection.run(
+    "delete from delayed where seq in (select value from json_each(?))",
+    JSON.stringify(rows.map((row) => row.seq)),
+  );
   return rows.length;
 }
 

@@ -96,7 +96,9 @@ export class Maintenance {
       action: "write to",
       size: this.#receivers.size,
       run: () => {
-        for (const { id, groupId, expiresMs } of this.#receivers) sayAlive(this.#store, id, groupId, this.aliveMs(expiresMs));
+        for (const { id, groupId, expiresMs } of this.#receivers) {
+          sayAlive(this.#store, id, groupId, this.aliveMs(expiresMs));
+        }
       },
     });
   }
@@ -125,7 +127,7 @@ export class Maintenance {
       if (suspect?.seen !== row.seen) this.#suspects.set(row.id, { seen: row.seen, since: now });
       else if (now - suspect.since >= this.aliveMs(row.expires_ms)) doomed.push(row);
     }
-    for (const id of this.#suspects.keys()) { if (!suspects.has(id)) this.#suspects.delete(id); }
+    for (const id of this.#suspects.keys()) if (!suspects.has(id)) this.#suspects.delete(id);
     for (const { id, seen } of doomed) {
       await writer.submit({
         action: "remove a group from",

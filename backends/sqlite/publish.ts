@@ -127,7 +127,7 @@ export class Publisher {
     if (!messages.some((message) => message.deduplicate)) return messages;
     const { connection, exchangeId, settings } = this.#store;
     const ids = new Set<string>();
-    for (const message of before) { if (message.deduplicate) ids.add(message.id); }
+    for (const message of before) if (message.deduplicate) ids.add(message.id);
     return messages.filter(({ id, deduplicate }) => {
       if (!deduplicate) return true;
       if (ids.has(id)) return false;

@@ -147,7 +147,11 @@ export class SqliteReceiver implements Receiver {
   async #wait(due: number | undefined, signal: AbortSignal): Promise<void> {
     if (this.#woken) return await nextTurn();
     const { settings } = this.#store;
-    const ms = Math.min(due === undefined ? maxWaitMs : Math.max(1, Math.ceil(due - settings.now())), maxWaitMs, maxTimerMs);
+    const ms = Math.min(
+      due === undefined ? maxWaitMs : Math.max(1, Math.ceil(due - settings.now())),
+      maxWaitMs,
+      maxTimerMs,
+    );
     await new Promise<void>((resolve) => {
       const end = () => {
         clearTimeout(timer);

@@ -160,7 +160,7 @@ export function extend(store: Store, groupId: number, claims: readonly SqliteCla
       JSON.stringify(some.map((claim) => claim.position)),
     );
     const positions = new Set(rows.map((row) => row.position));
-    for (const claim of some) { if (positions.has(claim.position)) held.add(claim); }
+    for (const claim of some) if (positions.has(claim.position)) held.add(claim);
   }
   return claims.map((claim) => held.has(claim));
 }

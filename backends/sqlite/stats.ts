@@ -27,7 +27,8 @@ export async function stats(store: Store): Promise<QueueStats> {
   const { connection, exchangeId, sweeper, writer } = store;
   // What all have acked is not worth counting.
   while (await writer.submit({ action: "write to", size: 1, run: () => sweeper.sweep(true) }));
-  const retained = connection.get<{ stored: number }>("select stored from exchange where id = ?", exchangeId)?.stored ?? 0;
+  const retained = connection.get<{ stored: number }>("select stored from exchange where id = ?", exchangeId)?.stored ??
+    0;
   const groups: Record<string, GroupStats> = Object.create(null);
   for (const [index, group] of allGroups(store).entries()) {
     if (index % groupsAtOnce === groupsAtOnce - 1) await nextTurn();

@@ -65,7 +65,8 @@ export class Sweeper {
     let deleted = 0;
     let more = true;
     for (let step = 0; more && step < maxSteps; step++) {
-      const first = db.get<{ position: number }>(`select position from ${this.#log} order by position limit 1`)?.position;
+      const first = db.get<{ position: number }>(`select position from ${this.#log} order by position limit 1`)
+        ?.position;
       more = first !== undefined && first <= row.done;
       if (first === undefined || !more) break;
       deleted += db.run(`delete from ${this.#log} where position <= ?`, Math.min(row.done, first + stepRows - 1));
@@ -91,7 +92,8 @@ export class Sweeper {
   /** Deletes those of these positions that lie where it was swept already, unless some group is not done with them. */
   straggled(positions: readonly number[]): void {
     const db = this.#connection;
-    const swept = db.get<{ swept_to: number }>("select swept_to from exchange where id = ?", this.#exchangeId)?.swept_to ?? 0;
+    const swept =
+      db.get<{ swept_to: number }>("select swept_to from exchange where id = ?", this.#exchangeId)?.swept_to ?? 0;
     const below = positions.filter((position) => position <= swept);
     if (below.length === 0) return;
     this.#forget(db.run(
