@@ -23,6 +23,8 @@ export class Groups {
   readonly #checkOpen: () => void;
 
   /**
+   * Made by the queue, once.
+   *
    * @param backend Who keeps them.
    * @param checkOpen Throws when the queue is closed.
    */
@@ -123,6 +125,8 @@ export class DeadLetters {
   readonly #checkOpen: () => void;
 
   /**
+   * Made by the queue, once.
+   *
    * @param backend Who keeps them.
    * @param checkOpen Throws when the queue is closed.
    */

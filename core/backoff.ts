@@ -53,5 +53,6 @@ export function exponentialBackoff(options: BackoffOptions = {}): Backoff {
   const { baseMs = 500, maxMs = 60_000, random = Math.random } = options;
   checkDuration("baseMs", baseMs, 0);
   checkDuration("maxMs", maxMs, 0);
-  return (attempt) => random() * Math.min(maxMs, baseMs * 2 ** (attempt - 1));
+  // The exponent is bounded because 0 * Infinity is no number.
+  return (attempt) => random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 1_000));
 }

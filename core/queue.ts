@@ -68,6 +68,8 @@ export class MessageQueue implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
+   * Wraps a backend.
+   *
    * @param backend The backend; it is disposed with the queue.
    * @param options Logger, dead letters, state.
    */

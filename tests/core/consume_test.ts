@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Delivery, MessageQueue, MessageQueueError } from "../../mod.ts";
-import { countedSignal, FaultyBackend, RecordingLogger } from "./fakes.ts";
+import { countedSignal, FaultyBackend, RecordingLogger, until } from "./fakes.ts";
 
 const timeout = 30_000;
 
@@ -35,19 +35,23 @@ describe("consume", () => {
     await mq.close();
   });
 
-  it("gives back what was fetched ahead without an attempt, and counts one for what was in hand", { timeout }, async () => {
-    const { mq } = open();
-    await fill(mq, 5);
-    for await (const _ of mq.consume()) break;
-    const attempts: [number, number][] = [];
-    for await (const delivery of mq.receive<{ i: number }>()) {
-      attempts.push([delivery.payload.i, delivery.attempt]);
-      await delivery.ack();
-      if (attempts.length === 5) break;
-    }
-    assert.deepEqual(attempts.sort(), [[0, 2], [1, 1], [2, 1], [3, 1], [4, 1]]);
-    await mq.close();
-  });
+  it(
+    "gives back what was fetched ahead without an attempt, and counts one for what was in hand",
+    { timeout },
+    async () => {
+      const { mq } = open();
+      await fill(mq, 5);
+      for await (const _ of mq.consume()) break;
+      const attempts: [number, number][] = [];
+      for await (const delivery of mq.receive<{ i: number }>()) {
+        attempts.push([delivery.payload.i, delivery.attempt]);
+        await delivery.ack();
+        if (attempts.length === 5) break;
+      }
+      assert.deepEqual(attempts.sort(), [[0, 2], [1, 1], [2, 1], [3, 1], [4, 1]]);
+      await mq.close();
+    },
+  );
 
   it("releases by throw in the body, by throw() and by return()", { timeout }, async () => {
     const { mq } = open();
@@ -324,8 +328,4 @@ async function ready(mq: MessageQueue): Promise<{ ready: number; inFlight: numbe
 
 async function pulls(backend: FaultyBackend, count: number): Promise<void> {
   await until(() => backend.pulls.length >= count);
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }

@@ -93,3 +93,8 @@ export function countedSignal(): { controller: AbortController; listeners: () =>
   count = 0;
   return { controller, listeners: () => count };
 }
+
+/** Waits until something holds; the test's own deadline ends it. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 1));
+}
