@@ -64,7 +64,6 @@ export class Connection {
 
   /** Closes the file. The last connection to it folds the write-ahead log into the file and removes it. */
   close(): void {
-    this.#statements.clear();
     this.#db.close();
   }
 }

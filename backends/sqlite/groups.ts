@@ -57,7 +57,7 @@ export function ensureGroup(store: Store, name: string, options: GroupOptions): 
   const last = connection.get<{ last_position: number }>("select last_position from exchange where id = ?", exchangeId);
   const oldest = options.from === "latest"
     ? undefined
-    : connection.get<{ position: number }>(`select position from ${log} order by position limit 1`);
+    : connection.get<{ position: number }>(`select position from ${log} where position > 0 order by position limit 1`);
   const cursor = oldest === undefined ? last?.last_position ?? 0 : oldest.position - 1;
   const row = connection.get<GroupRow>(
     `insert into consumer_group (exchange_id, name, keys, max_attempts, expires_ms, cursor, seen_at)
@@ -90,7 +90,7 @@ const stepRows = 512;
 /** Deletes a part of what groups that are gone have left. Runs inside a transaction. @returns Whether there may be more. */
 export function removeLeftovers(store: Store): boolean {
   const { connection } = store;
-  const id = connection.get<{ id: number }>("select id from removed_group order by id limit 1")?.id;
+  const id = connection.get<{ id: number }>("select id from removed_group where id > 0 order by id limit 1")?.id;
   if (id === undefined) return false;
   const deleted = connection.run(
     `delete from claim where group_id = ?1 and position in (

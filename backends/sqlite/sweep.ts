@@ -65,7 +65,9 @@ export class Sweeper {
     let deleted = 0;
     let more = true;
     for (let step = 0; more && step < maxSteps; step++) {
-      const first = db.get<{ position: number }>(`select position from ${this.#log} order by position limit 1`)
+      const first = db.get<{ position: number }>(
+        `select position from ${this.#log} where position > 0 order by position limit 1`,
+      )
         ?.position;
       more = first !== undefined && first <= row.done;
       if (first === undefined || !more) break;
