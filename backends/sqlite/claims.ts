@@ -17,11 +17,19 @@ export interface SqliteClaim extends Claim {
   readonly position: number;
   /** Differs for each pull: a row that holds another is someone else's by now. */
   readonly token: number;
-  /** Those of the same pull, by position. */
-  readonly batch: readonly SqliteClaim[];
-  /** Its place in the batch. */
+  /** Those of the same pull. */
+  readonly batch: ClaimBatch;
+  /** Its place among them. */
   readonly index: number;
   settled: boolean;
+}
+
+/** What one pull claimed. */
+export interface ClaimBatch {
+  /** By position. */
+  readonly claims: readonly SqliteClaim[];
+  /** How many are not settled. */
+  open: number;
 }
 
 /** What a pull found. */
@@ -66,13 +74,16 @@ function matcher(filter: string): KeyMatcher {
 /** Claims messages. Runs inside a transaction. */
 export function pull(store: Store, request: PullRequest): Pulled {
   const group = groupById(store, request.groupId);
-  if (group === undefined) return { claims: [], more: false, gone: true };
-  const admitted = admitDelayed(store);
-  const batch = new Batch(store, request, group);
-  batch.takeAgain();
+  const due = whatIsDue(store, request.groupId);
+  if (group === undefined || due === undefined) return { claims: [], more: false, gone: true };
+  const now = store.settings.now();
+  const isDue = (time: number | null) => time !== null && time <= now;
+  const admitted = isDue(due.delayed) ? admitDelayed(store) : 0;
+  const batch = new Batch(store, request, group, now);
+  if (isDue(due.again)) batch.takeAgain();
   if (batch.claims.length === 0 && !batch.exhausted) {
-    batch.takePutBack();
-    batch.takeFresh();
+    if (isDue(due.first)) batch.takePutBack();
+    batch.takeFresh(due.last + admitted);
   }
   const more = batch.exhausted || admitted === maxAdmit;
   return { claims: batch.claims, more, gone: false };
@@ -80,6 +91,7 @@ export function pull(store: Store, request: PullRequest): Pulled {
 
 class Batch {
   readonly claims: SqliteClaim[] = [];
+  readonly #claimed: ClaimBatch = { claims: this.claims, open: 0 };
   /** Whether it ended because it did enough work, not because nothing was left. */
   exhausted = false;
   readonly #store: Store;
@@ -87,11 +99,11 @@ class Batch {
   readonly #group: GroupRow;
   readonly #now: number;
 
-  constructor(store: Store, request: PullRequest, group: GroupRow) {
+  constructor(store: Store, request: PullRequest, group: GroupRow, now: number) {
     this.#store = store;
     this.#request = request;
     this.#group = group;
-    this.#now = store.settings.now();
+    this.#now = now;
   }
 
   get #leaseEnd(): number {
@@ -161,14 +173,11 @@ class Batch {
     );
   }
 
-  /** Messages that the group has not read yet. */
-  takeFresh(): void {
-    const { connection, exchangeId, log, sweeper } = this.#store;
+  /** Messages that the group has not read yet, up to the last position of the log. */
+  takeFresh(last: number): void {
+    const { connection, log, sweeper } = this.#store;
     const { groupId, max } = this.#request;
     const matches = this.#group.keys === everyKey ? undefined : matcher(this.#group.keys);
-    const last =
-      connection.get<{ last_position: number }>("select last_position from exchange where id = ?", exchangeId)
-        ?.last_position ?? 0;
     const from = this.#group.cursor;
     let cursor = from;
     let scanned = 0;
@@ -250,7 +259,7 @@ class Batch {
   }
 
   #add(row: LogRow, attempt: number): void {
-    this.claims.push({
+    const claim: SqliteClaim = {
       id: row.id,
       key: row.key,
       body: row.body,
@@ -259,12 +268,35 @@ class Batch {
       attempt,
       position: row.position,
       token: this.#request.token,
-      batch: this.claims,
+      batch: this.#claimed,
       index: this.claims.length,
       settled: false,
-      ...(row.ordering_key !== null && { orderingKey: row.ordering_key }),
-    });
+    };
+    this.claims.push(row.ordering_key === null ? claim : { ...claim, orderingKey: row.ordering_key });
+    this.#claimed.open++;
   }
+}
+
+interface Due {
+  readonly cursor: number;
+  /** The last position of the log. */
+  readonly last: number;
+  /** When the first of each kind is due: handed out before, put back, delayed. */
+  readonly again: number | null;
+  readonly first: number | null;
+  readonly delayed: number | null;
+}
+
+function whatIsDue(store: Store, groupId: number): Due | undefined {
+  return store.connection.get<Due>(
+    `select g.cursor, e.last_position as last,
+       (select due_at from claim where group_id = ?1 and attempt > 0 and due_at is not null order by due_at limit 1) as again,
+       (select due_at from claim where group_id = ?1 and attempt = 0 and due_at is not null order by due_at limit 1) as first,
+       (select due_at from delayed where exchange_id = ?2 order by due_at limit 1) as delayed
+     from consumer_group g, exchange e where g.id = ?1 and e.id = ?2`,
+    groupId,
+    store.exchangeId,
+  );
 }
 
 /**
@@ -272,18 +304,9 @@ class Batch {
  * a write can change that.
  */
 export function nextDue(store: Store, groupId: number): number | undefined {
-  const { connection, exchangeId } = store;
-  const row = connection.get<{ unread: number; again: number | null; first: number | null; delayed: number | null }>(
-    `select g.cursor < e.last_position as unread,
-       (select due_at from claim where group_id = ?1 and attempt > 0 and due_at is not null order by due_at limit 1) as again,
-       (select due_at from claim where group_id = ?1 and attempt = 0 and due_at is not null order by due_at limit 1) as first,
-       (select due_at from delayed where exchange_id = ?2 order by due_at limit 1) as delayed
-     from consumer_group g, exchange e where g.id = ?1 and e.id = ?2`,
-    groupId,
-    exchangeId,
-  );
+  const due = whatIsDue(store, groupId);
   // The group is gone: the pull finds out.
-  if (row === undefined || row.unread !== 0) return 0;
-  const dues = [row.again, row.first, row.delayed].filter((due) => due !== null);
-  return dues.length === 0 ? undefined : Math.min(...dues);
+  if (due === undefined || due.cursor < due.last) return 0;
+  const times = [due.again, due.first, due.delayed].filter((time) => time !== null);
+  return times.length === 0 ? undefined : Math.min(...times);
 }

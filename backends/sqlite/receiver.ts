@@ -8,7 +8,7 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { Claim, GroupOptions, PullOptions, Receiver, Settlement } from "../../core/backend.ts";
 import { maxTimerMs } from "../../core/check.ts";
 import { MessageQueueError } from "../../core/errors.ts";
-import { nextDue, pull, type Pulled, type SqliteClaim } from "./claims.ts";
+import { type ClaimBatch, nextDue, pull, type Pulled, type SqliteClaim } from "./claims.ts";
 import { isBusy, resultCode, storageError } from "./errors.ts";
 import { ensureGroup, type GroupRow } from "./groups.ts";
 import { extend, settle } from "./settle.ts";
@@ -35,7 +35,7 @@ export class SqliteReceiver implements Receiver {
   readonly #leaseMs: number;
   readonly #events: ReceiverEvents;
   readonly #stopListening: () => void;
-  readonly #held = new Set<SqliteClaim>();
+  readonly #held = new Set<ClaimBatch>();
   #group: GroupRow;
   #wake: (() => void) | undefined;
   #woken = false;
@@ -114,7 +114,7 @@ export class SqliteReceiver implements Receiver {
           return pull(this.#store, { groupId: this.#group.id, max: count, leaseMs: this.#leaseMs, token });
         },
         committed: ({ claims }) => {
-          for (const claim of claims) this.#held.add(claim);
+          if (claims[0] !== undefined) this.#held.add(claims[0].batch);
         },
       });
     try {
@@ -172,14 +172,17 @@ export class SqliteReceiver implements Receiver {
       size: settlements.length,
       run: () => settle(this.#store, this.#group.id, settlements),
       committed: ({ wake }) => {
-        for (const { claim } of settlements) {
-          (claim as SqliteClaim).settled = true;
-          this.#held.delete(claim as SqliteClaim);
-        }
+        for (const { claim } of settlements) this.#forget(claim as SqliteClaim);
         if (wake) this.#store.signals.notify(this.#store.exchangeId, this.#group.id);
       },
     });
     return held;
+  }
+
+  #forget(claim: SqliteClaim): void {
+    if (claim.settled) return;
+    claim.settled = true;
+    if (--claim.batch.open === 0) this.#held.delete(claim.batch);
   }
 
   async extend(claims: readonly Claim[], leaseMs: number): Promise<readonly boolean[]> {
@@ -204,7 +207,8 @@ export class SqliteReceiver implements Receiver {
       await this.#pulling?.catch(() => {
         // Its caller has been told.
       });
-      const left: Settlement[] = [...this.#held].map((claim) => ({ claim, verb: "nack", delayMs: 0 }));
+      const left: Settlement[] = [...this.#held].flatMap((batch) => batch.claims.filter((claim) => !claim.settled))
+        .map((claim) => ({ claim, verb: "nack", delayMs: 0 }));
       for (let at = 0; at < left.length; at += maxSize) await this.settle(left.slice(at, at + maxSize));
       await this.#leave();
     } catch (error) {

@@ -40,6 +40,7 @@ export class Session {
       path: connection.path,
       now: settings.now,
       version: () => connection.get<{ data_version: number }>("pragma data_version")?.data_version ?? 0,
+      commits: () => store.writer.commits,
       changed: () => {
         for (const receiver of this.#receivers) receiver.wake();
       },

@@ -57,36 +57,50 @@ function ackBatch(
   const { connection } = store;
   const claims = indexes.map((index) => settlements[index]?.claim as SqliteClaim);
   const range = contiguous(claims);
-  const rows = range === undefined
-    ? connection.all<ClaimRow>(
-      `delete from claim where group_id = ? and token = ? and position in (select value from json_each(?))
-       returning position, ordering_key`,
-      groupId,
-      token,
-      JSON.stringify(claims.map((claim) => claim.position)),
-    )
-    : connection.all<ClaimRow>(
-      `delete from claim where group_id = ? and token = ? and position between ? and ?
-       returning position, ordering_key`,
+  // Counting first is quicker than a list of what was deleted; where the count differs, the list tells which are no longer held.
+  if (range !== undefined && countBetween(store, groupId, token, range) === claims.length) {
+    connection.run(
+      "delete from claim where group_id = ? and token = ? and position between ? and ?",
       groupId,
       token,
       range[0],
       range[1],
     );
-  if (rows.length === claims.length) {
     for (const index of indexes) held[index] = true;
-  } else {
-    const gone = new Set(rows.map((row) => row.position));
+    return acked(store, groupId, claims);
+  }
+  const rows = connection.all<{ position: number }>(
+    `delete from claim where group_id = ? and token = ? and position in (select value from json_each(?)) returning position`,
+    groupId,
+    token,
+    JSON.stringify(claims.map((claim) => claim.position)),
+  );
+  const gone = new Set(rows.map((row) => row.position));
+  const done: SqliteClaim[] = [];
+  for (const index of indexes) {
+    const claim = settlements[index]?.claim as SqliteClaim;
     // Deleting takes each out once, so a claim that is given twice is held but once.
-    for (const index of indexes) held[index] = gone.delete((settlements[index]?.claim as SqliteClaim).position);
+    const wasHeld = gone.delete(claim.position);
+    held[index] = wasHeld;
+    if (wasHeld) done.push(claim);
   }
-  const positions: number[] = [];
+  return acked(store, groupId, done);
+}
+
+function countBetween(store: Store, groupId: number, token: number, range: readonly [number, number]): number {
+  return store.connection.get<{ count: number }>(
+    "select count(*) as count from claim where group_id = ? and token = ? and position between ? and ?",
+    groupId,
+    token,
+    range[0],
+    range[1],
+  )?.count ?? 0;
+}
+
+function acked(store: Store, groupId: number, claims: readonly SqliteClaim[]): boolean {
   const keys: string[] = [];
-  for (const row of rows) {
-    positions.push(row.position);
-    if (row.ordering_key !== null) keys.push(row.ordering_key);
-  }
-  return finish(store, groupId, positions, keys);
+  for (const { orderingKey } of claims) if (orderingKey !== undefined) keys.push(orderingKey);
+  return finish(store, groupId, claims.map((claim) => claim.position), keys);
 }
 
 /**
@@ -99,7 +113,7 @@ function contiguous(claims: readonly SqliteClaim[]): readonly [number, number] |
   if (first === undefined || last === undefined) return undefined;
   let expected = 0;
   for (let index = first.index; index <= last.index; index++) {
-    const claim = first.batch[index];
+    const claim = first.batch.claims[index];
     if (claim === undefined || claim.settled) continue;
     if (claims[expected++] !== claim) return undefined;
   }

@@ -58,10 +58,16 @@ export class Writer {
   readonly #lockTimeoutMs: number;
   #queue: Pending[] = [];
   #running: Promise<void> | undefined;
+  #commits = 0;
 
   constructor(connection: Connection, lockTimeoutMs: number) {
     this.#connection = connection;
     this.#lockTimeoutMs = lockTimeoutMs;
+  }
+
+  /** How many transactions it has committed. */
+  get commits(): number {
+    return this.#commits;
   }
 
   /**
@@ -108,6 +114,7 @@ export class Writer {
     try {
       for (const pending of jobs) pending.outcome = await this.#run(pending, jobs.length === 1);
       this.#connection.run("commit");
+      this.#commits++;
     } catch (error) {
       if (this.#connection.inTransaction) this.#connection.run("rollback");
       const only = jobs.length === 1 ? jobs[0] : undefined;
