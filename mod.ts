@@ -79,3 +79,10 @@ export {
   retryWithBackoff,
   type Subscription,
 } from "./core/runner.ts";
+export {
+  type DiscoveryOptions,
+  getMessageQueueBackend,
+  openQueue,
+  type PluginOption,
+  type RemoteOptions,
+} from "./plugins/open.ts";

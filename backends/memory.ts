@@ -67,6 +67,7 @@ const stores = new Map<string, { readonly log: Log; users: number }>();
  * ```
  */
 export class MemoryBackend implements DurableBackend {
+  /** All of them, but `durable`. */
   readonly capabilities: Capabilities = {
     groups: true,
     keys: true,
@@ -80,7 +81,9 @@ export class MemoryBackend implements DurableBackend {
     atomicBatch: true,
     stats: true,
   };
+  /** Makes, changes and removes groups. */
   readonly groups: GroupStore;
+  /** Looks into dead letters. */
   readonly deadLetters: DeadLetterStore;
   readonly #log: Log;
   readonly #store: string | undefined;
@@ -88,6 +91,8 @@ export class MemoryBackend implements DurableBackend {
   #disposed = false;
 
   /**
+   * Makes an empty queue, or joins the one of the same `store`.
+   *
    * @param options Store and bounds.
    * @throws {RangeError} When a bound is out of range.
    */
@@ -114,19 +119,23 @@ export class MemoryBackend implements DurableBackend {
     return url?.startsWith("memory:") ? new MemoryBackend({ store: url.slice("memory:".length) }) : new MemoryBackend();
   }
 
+  /** Stores one message. */
   publish(key: string, payload: Payload, options?: PublishOptions): Promise<void> {
     return publishOne(this, key, payload, options);
   }
 
+  /** Yields payloads; asking for the next acks the last. */
   consume(options?: ConsumeOptions): AsyncIterable<Payload> {
     return consumePayloads(this, options);
   }
 
+  /** Stores messages, all or none. */
   async publishMany(messages: readonly Message[]): Promise<void> {
     this.#checkOpen();
     this.#log.publish(messages);
   }
 
+  /** Opens a place in a group. */
   async receive(options: ReceiveOptions): Promise<Receiver> {
     this.#checkOpen();
     const { keys } = options;
@@ -136,15 +145,18 @@ export class MemoryBackend implements DurableBackend {
     return receiver;
   }
 
+  /** Counts what is where; exact. */
   async stats(): Promise<QueueStats> {
     const groups = Array.from(this.#log.groups.values(), (group) => [group.name, group.stats()] as const);
     return { retained: this.#log.retained, groups: Object.fromEntries(groups) };
   }
 
+  /** Answers while the backend is open. */
   async ping(): Promise<void> {
     this.#checkOpen();
   }
 
+  /** Ends every receiver and timer; with the last backend of a store goes the store. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -160,6 +172,7 @@ export class MemoryBackend implements DurableBackend {
   }
 }
 
+export type { Clock };
 export default MemoryBackend;
 
 function share(name: string, make: () => Log): Log {

@@ -5,7 +5,7 @@ import {
   type ConsumeOptions,
   MessageQueue,
   type MessageQueueBackend,
-  MessageQueueError,
+  type MessageQueueError,
   type Payload,
 } from "../../mod.ts";
 import { MemoryBackend } from "../../backends/memory.ts";
