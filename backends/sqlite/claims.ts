@@ -10,7 +10,7 @@ import { compileFilter, everyKey } from "../../core/keys.ts";
 import { bury } from "./bury.ts";
 import { groupById, type GroupRow } from "./groups.ts";
 import { admitDelayed, maxAdmit } from "./log.ts";
-import { decodeHeaders, type LogRow, type Store, wholeMs } from "./store.ts";
+import { decodeBody, decodeHeaders, type LogRow, type Store, wholeMs } from "./store.ts";
 
 /** A claim, and where its row is. */
 export interface SqliteClaim extends Claim {
@@ -262,7 +262,7 @@ class Batch {
     const claim: SqliteClaim = {
       id: row.id,
       key: row.key,
-      body: row.body,
+      body: decodeBody(row.body),
       headers: decodeHeaders(row.headers),
       publishedAt: row.published_at,
       attempt,

@@ -7,7 +7,7 @@
 import type { DeadLetter, DeadLetterPage, DeadLetterStore } from "../../core/backend.ts";
 import { findGroup } from "./groups.ts";
 import { reservePositions } from "./log.ts";
-import { decodeHeaders, type Store } from "./store.ts";
+import { decodeBody, decodeHeaders, type Store } from "./store.ts";
 
 interface DeadRow {
   readonly seq: number;
@@ -151,7 +151,7 @@ function toDeadLetter(group: string, row: DeadRow): DeadLetter {
   return {
     id: row.id,
     key: row.key,
-    body: row.body,
+    body: decodeBody(row.body),
     headers: decodeHeaders(row.headers),
     publishedAt: row.published_at,
     group,

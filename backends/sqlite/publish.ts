@@ -7,7 +7,7 @@
 import { MessageQueueError } from "../../core/errors.ts";
 import type { Message } from "../../core/message.ts";
 import type { Value } from "./connection.ts";
-import { encodeHeaders, type Store, wholeMs } from "./store.ts";
+import { encodeBody, encodeHeaders, type Store, wholeMs } from "./store.ts";
 import { again, maxSize } from "./writer.ts";
 
 // Rows by one statement: most of the gain of longer ones, and few texts in the statement cache.
@@ -185,7 +185,7 @@ export class Publisher {
         wholeMs(message.deliverAt),
         message.id,
         message.key,
-        message.body,
+        encodeBody(message.body),
         encodeHeaders(message.headers),
         wholeMs(message.publishedAt),
       );
@@ -231,7 +231,7 @@ function fill(values: Value[], at: number, position: number, message: Message | 
   values[at] = position;
   values[at + 1] = message.id;
   values[at + 2] = message.key;
-  values[at + 3] = message.body;
+  values[at + 3] = encodeBody(message.body);
   values[at + 4] = encodeHeaders(message.headers);
   values[at + 5] = wholeMs(message.publishedAt);
   values[at + 6] = message.orderingKey ?? null;

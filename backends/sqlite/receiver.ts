@@ -190,6 +190,7 @@ export class SqliteReceiver implements Receiver {
     return await this.#store.writer.submit({
       action: "extend a lease in",
       size: claims.length,
+      urgent: true,
       run: () => extend(this.#store, this.#group.id, claims as readonly SqliteClaim[], leaseMs),
     });
   }

@@ -20,6 +20,8 @@ export interface Job<T> {
   readonly action: string;
   /** About how many rows it writes; bounds how much one transaction holds, and so how long it blocks. */
   readonly size: number;
+  /** Whether it waits for nobody that might share its transaction: a lease that is to be extended may be about to end. */
+  readonly urgent?: boolean;
   /**
    * Does it; may run more than once, as a transaction that fails is rolled back and its jobs are tried one by one. A
    * `MessageQueueError` is thrown before the first write of the job only, as the other jobs are committed nevertheless; unless the job's
@@ -79,7 +81,7 @@ export class Writer {
   submit<T>(job: Job<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#queue.push({ job, since: performance.now(), resolve, reject, outcome: undefined });
-      this.#running ??= this.#drain();
+      this.#running ??= this.#drain(job.urgent === true);
     });
   }
 
@@ -88,10 +90,12 @@ export class Writer {
     while (this.#running !== undefined) await this.#running;
   }
 
-  async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
+  async #drain(urgent: boolean): Promise<void> {
+    // The caller has yet to keep the promise of this call.
+    if (urgent) await undefined;
+    for (let turn = urgent; this.#queue.length > 0; turn = false) {
       // A macrotask, not a microtask: whatever else is handed in by then shares the transaction.
-      await nextTurn();
+      if (!turn) await nextTurn();
       await this.#transact(this.#take());
     }
     this.#running = undefined;
