@@ -5,6 +5,7 @@
  */
 
 import {
+  type BackendReceiveOptions,
   type Capabilities,
   type Delivery,
   type DurableBackend,
@@ -14,7 +15,6 @@ import {
   type MessageQueueBackend,
   type MessageQueueOptions,
   type Receiver,
-  type BackendReceiveOptions,
 } from "../mod.ts";
 import type { Harness, StoreSettings } from "./harness.ts";
 import { pause, until, within } from "./wait.ts";
@@ -99,7 +99,10 @@ export class CaseContext {
     const backend = settings === undefined
       ? await this.harness.open(exchange ?? this.exchange)
       : await this.#bounded(settings);
-    const queue = new MessageQueue(wrap === undefined ? backend : wrap(backend), { logger: this.#logger(), ...options });
+    const queue = new MessageQueue(wrap === undefined ? backend : wrap(backend), {
+      logger: this.#logger(),
+      ...options,
+    });
     this.#ends.push(() => queue.close());
     return queue;
   }

@@ -79,7 +79,11 @@ export const protocolCases: readonly ConformanceCase[] = [
       const queue = await context.open();
       const consumer = queue.consume<{ n: number }>();
       await context.within(
-        Promise.all([context.next(consumer, "the first message"), context.publishAtOnce(queue, 20), queue.publish("kit.message", { n: 20 })]),
+        Promise.all([
+          context.next(consumer, "the first message"),
+          context.publishAtOnce(queue, 20),
+          queue.publish("kit.message", { n: 20 }),
+        ]),
         "the first uses of an instance, all at once",
       );
       await context.leave(consumer);

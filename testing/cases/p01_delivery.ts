@@ -11,7 +11,7 @@ import type { KitPayload } from "../worker.ts";
 import { each, failure, range } from "./expect.ts";
 
 // Half of a surrogate pair is left out: JSON text escapes it, and a header that holds one is no text.
-const strange = "Zażółć \u0000\u001f\u007f\u2028 \u{1F980}\u200D\u{1F469} عربى 漢字 \"quoted\" \\ back\tslash {}:*#";
+const strange = 'Zażółć \u0000\u001f\u007f\u2028 \u{1F980}\u200D\u{1F469} عربى 漢字 "quoted" \\ back\tslash {}:*#';
 
 /** The cases. */
 export const deliveryCases: readonly ConformanceCase[] = [
@@ -135,14 +135,16 @@ export const deliveryCases: readonly ConformanceCase[] = [
     name: "ten exchanges at once, each complete",
     promise: 1,
     async run(context) {
-      await Promise.all(range(10).map(async (number) => {
-        const queue = await context.open({ exchange: `${context.exchange}-${number}` });
-        const [, taken] = await Promise.all([
-          context.publish(queue, 20, { from: number * 100 }),
-          context.take(queue, 20),
-        ]);
-        each(taken, range(20, number * 100), `exchange ${number}`);
-      }));
+      await Promise.all(
+        range(10).map(async (number) => {
+          const queue = await context.open({ exchange: `${context.exchange}-${number}` });
+          const [, taken] = await Promise.all([
+            context.publish(queue, 20, { from: number * 100 }),
+            context.take(queue, 20),
+          ]);
+          each(taken, range(20, number * 100), `exchange ${number}`);
+        }),
+      );
     },
   },
   {

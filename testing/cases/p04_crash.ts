@@ -124,7 +124,11 @@ export const crashCases: readonly ConformanceCase[] = [
         assert.deepEqual(await stale.settle([{ claim: lost, verb }]), [false], `a stale ${verb}`);
       }
       assert.deepEqual(await stale.settle([{ claim: lost, verb: "nack", delayMs: 0 }]), [false], "a stale nack");
-      assert.deepEqual(await stale.settle([{ claim: lost, verb: "reject", reason: "stale" }]), [false], "a stale reject");
+      assert.deepEqual(
+        await stale.settle([{ claim: lost, verb: "reject", reason: "stale" }]),
+        [false],
+        "a stale reject",
+      );
       assert.deepEqual(await stale.extend([lost], longLeaseMs), [false], "a stale extend");
       if (context.capabilities.deadLetters) {
         assert.deepEqual((await context.a.deadLetters.list("default")).deadLetters, [], "dead letters");
@@ -230,6 +234,25 @@ export const crashCases: readonly ConformanceCase[] = [
       await context.next(consumer, "a delivery");
       await context.within(queue.close(), "a close");
       each(await context.take(context.b, 5), range(5), "given back by a close");
+    },
+  },
+  {
+    name: "without leases, leaseMs and extend are refused",
+    promise: 4,
+    lacks: "leases",
+    how: "refused",
+    async run(context) {
+      const { a, b } = context;
+      await refused("unsupported", () => a.consume({ leaseMs: 1_000 }).next(), "consume with leaseMs");
+      await refused("unsupported", () => a.subscribe(() => {}, { leaseMs: 1_000 }), "subscribe with leaseMs");
+      await context.publish(a, 1);
+      let extended: Promise<void> | undefined;
+      const subscription = await b.subscribe<KitPayload>((delivery) => {
+        extended = refused("unsupported", () => delivery.extend(1_000), "extend");
+      });
+      await context.until(() => extended !== undefined, "a delivery");
+      await extended;
+      await context.within(subscription.drain(), "the drain");
     },
   },
   {

@@ -74,8 +74,12 @@ export const groupCases: readonly ConformanceCase[] = [
     async run(context) {
       await context.makeGroups({ failing: undefined, fine: undefined });
       await context.publish(context.a, 5);
-      const failing = await context.receive(context.a, 10, { group: "failing" }, (delivery) =>
-        delivery.attempt === 1 ? delivery.nack() : delivery.ack());
+      const failing = await context.receive(
+        context.a,
+        10,
+        { group: "failing" },
+        (delivery) => delivery.attempt === 1 ? delivery.nack() : delivery.ack(),
+      );
       const fine = await context.receive(context.b, 5, { group: "fine" });
       assert.deepEqual(failing.map(({ attempt }) => attempt).sort(), [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
       assert.deepEqual(fine.map(({ attempt }) => attempt), [1, 1, 1, 1, 1]);

@@ -22,7 +22,20 @@ const keys = [
   "eu",
 ];
 
-const filters = ["#", "*", "order", "order.*", "order.#", "*.made", "#.made", "#.eu", "*.*", "*.made.#", "#.made.#", "*.#.eu"];
+const filters = [
+  "#",
+  "*",
+  "order",
+  "order.*",
+  "order.#",
+  "*.made",
+  "#.made",
+  "#.eu",
+  "*.*",
+  "*.made.#",
+  "#.made.#",
+  "*.#.eu",
+];
 
 // By the words of the standard, and not by what the package does: each way to match, tried one by one.
 function matches(pattern: readonly string[], words: readonly string[]): boolean {
@@ -43,7 +56,7 @@ const oddKeys = [
   "a:b.c",
   "a*b.c#d",
   "*.#",
-  "quo\"te.back\\slash.sla/sh",
+  'quo"te.back\\slash.sla/sh',
   "percent%20.plus+",
   "$SYS.>",
   "UPPER.lower",

@@ -103,7 +103,9 @@ export const abortCases: readonly ConformanceCase[] = [
       const stops = range(4).map(() => new AbortController());
       const consumers = stops.map(async (stop, index) => {
         let count = 0;
-        for await (const { n } of (index % 2 === 0 ? a : b).consume<KitPayload>({ signal: stop.signal, prefetch: 10 })) {
+        for await (
+          const { n } of (index % 2 === 0 ? a : b).consume<KitPayload>({ signal: stop.signal, prefetch: 10 })
+        ) {
           seen.push(n);
           if (++count === 10 + index) stop.abort();
         }
@@ -241,7 +243,10 @@ export const abortCases: readonly ConformanceCase[] = [
         handled.push(payload.n);
       }, { concurrency: 3, prefetch: 10 });
       if (context.capabilities.stats) {
-        await context.until(async () => ((await context.a.stats()).groups.default?.inFlight ?? 0) >= 3, "three in hand");
+        await context.until(
+          async () => ((await context.a.stats()).groups.default?.inFlight ?? 0) >= 3,
+          "three in hand",
+        );
       }
       const draining = subscription.drain();
       finish();
@@ -262,7 +267,9 @@ export const abortCases: readonly ConformanceCase[] = [
       let signal: AbortSignal | undefined;
       const subscription = await context.b.subscribe<KitPayload>(async (delivery) => {
         signal = delivery.signal;
-        await new Promise<void>((resolve) => delivery.signal.addEventListener("abort", () => resolve(), { once: true }));
+        await new Promise<void>((resolve) =>
+          delivery.signal.addEventListener("abort", () => resolve(), { once: true })
+        );
         throw new Error("cut short");
       }, { prefetch: 1 });
       await context.until(() => signal !== undefined, "the handler runs");

@@ -52,7 +52,10 @@ export const orderingCases: readonly ConformanceCase[] = [
         handled++;
       };
       const options = { concurrency: 8, prefetch: 16 };
-      const subscriptions = [await a.subscribe<KitPayload>(handler, options), await b.subscribe<KitPayload>(handler, options)];
+      const subscriptions = [
+        await a.subscribe<KitPayload>(handler, options),
+        await b.subscribe<KitPayload>(handler, options),
+      ];
       for (let n = 0; n < each; n++) {
         for (let lane = 0; lane < lanes; lane++) {
           await a.publish("kit.message", { n }, { orderingKey: `lane-${lane}` });
@@ -93,8 +96,12 @@ export const orderingCases: readonly ConformanceCase[] = [
     async run(context) {
       const { a, b } = context;
       for (const n of range(3)) await a.publish("kit.message", { n }, { orderingKey: "k" });
-      const deliveries = await context.receive(b, 3, {}, (delivery) =>
-        delivery.payload.n === 0 ? delivery.reject("unwanted") : delivery.ack());
+      const deliveries = await context.receive(
+        b,
+        3,
+        {},
+        (delivery) => delivery.payload.n === 0 ? delivery.reject("unwanted") : delivery.ack(),
+      );
       assert.deepEqual(deliveries.map(({ payload }) => payload.n), range(3));
       assert.equal((await a.deadLetters.list("default")).deadLetters[0]?.orderingKey, "k");
     },
