@@ -35,10 +35,10 @@ export function planCases(harness: Harness): Plan[] {
   for (const each of allCases) {
     if (harness.only !== undefined && !harness.only.includes(each.name)) continue;
     if (each.lacks !== undefined && has(harness, each.lacks)) continue;
-    const missing = each.needs?.filter((need) => !has(harness, need)) ?? [];
+    const missing = each.needs?.find((need) => !has(harness, need));
     const reason = harness.skip?.[each.name];
-    if (missing.length > 0) {
-      plans.push({ case: each, not: { outcome: "not applicable", reason: `no ${missing.join(", no ")}` } });
+    if (missing !== undefined) {
+      plans.push({ case: each, not: { outcome: "not applicable", reason: `no ${missing}` } });
     } else if (reason !== undefined) {
       plans.push({ case: each, not: { outcome: "skipped", reason } });
     } else {

@@ -237,6 +237,25 @@ export const crashCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "without leases, leaseMs and extend are refused",
+    promise: 4,
+    lacks: "leases",
+    how: "refused",
+    async run(context) {
+      const { a, b } = context;
+      await refused("unsupported", () => a.consume({ leaseMs: 1_000 }).next(), "consume with leaseMs");
+      await refused("unsupported", () => a.subscribe(() => {}, { leaseMs: 1_000 }), "subscribe with leaseMs");
+      await context.publish(a, 1);
+      let extended: Promise<void> | undefined;
+      const subscription = await b.subscribe<KitPayload>((delivery) => {
+        extended = refused("unsupported", () => delivery.extend(1_000), "extend");
+      });
+      await context.until(() => extended !== undefined, "a delivery");
+      await extended;
+      await context.within(subscription.drain(), "the drain");
+    },
+  },
+  {
     name: "closing a driver's receiver releases what it held, and a second close is harmless",
     promise: 4,
     needs: ["receive", "leases"],

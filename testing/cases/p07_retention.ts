@@ -103,6 +103,20 @@ export const retentionCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "a batch that does not fit stores none of it",
+    promise: 7,
+    needs: ["atomicBatch", "retention", "receive", "openBounded"],
+    async run(context) {
+      const settings = { maxLength: 10 };
+      const queue = await context.open({ settings });
+      await context.publish(queue, 5);
+      const batch = range(6, 5).map((n) => ({ key: "kit.message", payload: { n } }));
+      await refused("full", () => queue.publishMany(batch), "a batch of six where five fit");
+      await queue.publishMany(batch.slice(0, 5));
+      each(await context.take(await context.open({ settings }), 10), range(10), "five and the five that fit");
+    },
+  },
+  {
     name: "what waits or is delayed counts towards maxLength",
     promise: 7,
     needs: ["retention", "receive", "delay", "openBounded"],
