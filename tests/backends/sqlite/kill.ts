@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { SqliteBackend } from "../../../backends/sqlite.ts";
 import { MessageQueue } from "../../../core/queue.ts";
-import { type Child, type Runtime, runtimeCommand, spawn } from "../../process.ts";
+import { type Child, run, type Runtime, runtimeCommand, spawn } from "../../process.ts";
 
 /** The lease of consumers that are to be killed, in milliseconds: what they held comes again that soon. */
 export const killLeaseMs = 1_000;
@@ -82,19 +83,23 @@ export function checkIntegrity(file: string): void {
 export async function runKills({ file, rounds, seed, runtimes, synchronous }: KillOptions): Promise<KillCounts> {
   const random = randomFrom(seed);
   const tally = new Tally();
+  const env = { NODE_COMPILE_CACHE: join(dirname(file), "compiled") };
   let started = 0;
   let kills = 0;
   const start = (role: "publisher" | "consumer"): Child => {
     const runtime = runtimes[started % runtimes.length] ?? "node";
     // Each process has numbers of its own.
     const first = ++started * 1_000_000;
-    return spawn(runtimeCommand(runtime, script, { args: [role, file, String(first), synchronous] }));
+    return spawn(runtimeCommand(runtime, script, { args: [role, file, String(first), synchronous], env }));
   };
   const kill = async (child: Child) => {
     child.kill("SIGKILL");
     tally.read((await child.exited).stdout);
     kills++;
   };
+  for (const runtime of runtimes) {
+    assert.equal((await run(runtimeCommand(runtime, script, { args: ["warm"], env }))).code, 0);
+  }
   let publisher = start("publisher");
   let consumer = start("consumer");
   try {

@@ -51,6 +51,8 @@ async function consumeForEver(mq: MessageQueue): Promise<void> {
   }
 }
 
+// Node keeps what it compiled when it ends by itself, which a killed process does not.
+if (process.argv[2] === "warm") process.exit(0);
 const [role, path, first, synchronous] = process.argv.slice(2);
 if (path === undefined || (synchronous !== "FULL" && synchronous !== "NORMAL")) throw new TypeError("Wrong arguments");
 // A worker outlives nobody.
