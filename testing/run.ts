@@ -7,7 +7,8 @@
 import type { MessageQueueBackend } from "../mod.ts";
 import { allCases } from "./cases/all.ts";
 import { CaseContext } from "./context.ts";
-import type { CaseResult, ConformanceCase, Harness, Need, Report } from "./harness.ts";
+import type { ConformanceCase } from "./case.ts";
+import type { CaseResult, Harness, Need, Report } from "./harness.ts";
 import { within } from "./wait.ts";
 
 /** A case and whether it is to be run. */
@@ -35,10 +36,10 @@ export function planCases(harness: Harness): Plan[] {
   for (const each of allCases) {
     if (harness.only !== undefined && !harness.only.includes(each.name)) continue;
     if (each.lacks !== undefined && has(harness, each.lacks)) continue;
-    const missing = each.needs?.filter((need) => !has(harness, need)) ?? [];
+    const missing = each.needs?.find((need) => !has(harness, need));
     const reason = harness.skip?.[each.name];
-    if (missing.length > 0) {
-      plans.push({ case: each, not: { outcome: "not applicable", reason: `no ${missing.join(", no ")}` } });
+    if (missing !== undefined) {
+      plans.push({ case: each, not: { outcome: "not applicable", reason: `no ${missing}` } });
     } else if (reason !== undefined) {
       plans.push({ case: each, not: { outcome: "skipped", reason } });
     } else {
@@ -121,7 +122,7 @@ export function caseTimeoutMs(harness: Harness): number {
  *
  * const report = await runConformance({
  *   name: "memory",
- *   open: (exchange) => Promise.resolve(new MemoryBackend({ exchange })),
+ *   open: (exchange) => Promise.resolve(new MemoryBackend({ store: exchange })),
  *   capabilities: new MemoryBackend().capabilities,
  *   only: ["what is published before the first consumer is delivered"],
  * });

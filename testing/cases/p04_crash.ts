@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { MessageQueueError } from "../../mod.ts";
 import { withReceiver } from "../faults.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, range, refused } from "./expect.ts";
 
@@ -234,6 +234,25 @@ export const crashCases: readonly ConformanceCase[] = [
       await context.next(consumer, "a delivery");
       await context.within(queue.close(), "a close");
       each(await context.take(context.b, 5), range(5), "given back by a close");
+    },
+  },
+  {
+    name: "without leases, leaseMs and extend are refused",
+    promise: 4,
+    lacks: "leases",
+    how: "refused",
+    async run(context) {
+      const { a, b } = context;
+      await refused("unsupported", () => a.consume({ leaseMs: 1_000 }).next(), "consume with leaseMs");
+      await refused("unsupported", () => a.subscribe(() => {}, { leaseMs: 1_000 }), "subscribe with leaseMs");
+      await context.publish(a, 1);
+      let extended: Promise<void> | undefined;
+      const subscription = await b.subscribe<KitPayload>((delivery) => {
+        extended = refused("unsupported", () => delivery.extend(1_000), "extend");
+      });
+      await context.until(() => extended !== undefined, "a delivery");
+      await extended;
+      await context.within(subscription.drain(), "the drain");
     },
   },
   {

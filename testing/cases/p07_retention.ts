@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { each, failure, range, refused } from "./expect.ts";
 import { MessageQueueError } from "../../mod.ts";
 
@@ -100,6 +100,20 @@ export const retentionCases: readonly ConformanceCase[] = [
         }
       }, "room for one more");
       each(await context.take(other, 1), [12], "published when there was room");
+    },
+  },
+  {
+    name: "a batch that does not fit stores none of it",
+    promise: 7,
+    needs: ["atomicBatch", "retention", "receive", "openBounded"],
+    async run(context) {
+      const settings = { maxLength: 10 };
+      const queue = await context.open({ settings });
+      await context.publish(queue, 5);
+      const batch = range(6, 5).map((n) => ({ key: "kit.message", payload: { n } }));
+      await refused("full", () => queue.publishMany(batch), "a batch of six where five fit");
+      await queue.publishMany(batch.slice(0, 5));
+      each(await context.take(await context.open({ settings }), 10), range(10), "five and the five that fit");
     },
   },
   {

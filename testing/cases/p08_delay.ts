@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, failure, misuse, range, refused } from "./expect.ts";
 
@@ -170,6 +170,11 @@ export const delayCases: readonly ConformanceCase[] = [
       const batch = [{ key: "kit.message", payload: { n: 0 }, delayMs: 1_000 }];
       await failure(() => a.publishMany(batch), "delayMs in a batch");
       each(await context.rest(a), [], "nothing was stored");
+      if (context.capabilities.leases !== true) return;
+      await context.publish(a, 1);
+      const [delivery] = await context.receive(context.b, 1, {}, () => {});
+      await refused("unsupported", () => delivery?.nack({ delayMs: 1_000 }), "a nack with a delay");
+      await delivery?.ack();
     },
   },
 ];
