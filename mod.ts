@@ -82,8 +82,17 @@ export {
 export {
   type DiscoveryOptions,
   getMessageQueueBackend,
+  type Limits,
+  listPlugins,
+  type ListPluginsOptions,
+  type LockedPlugins,
+  lockPlugins,
+  type LockPluginsOptions,
   openQueue,
+  pinPlugin,
+  type PluginInfo,
   type PluginOption,
   type RemoteOptions,
+  type VerifiedPlugins,
+  verifyPlugins,
 } from "./plugins/open.ts";
-export type { Limits } from "./plugins/remote/limits.ts";
