@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MemoryBackend } from "../../backends/memory.ts";
+import type { MemoryBackend } from "../../backends/memory.ts";
 import type { Claim, Message, MessageQueueBackend, Settlement } from "../../mod.ts";
 import { changed, withReceiver } from "../../testing/faults.ts";
 
