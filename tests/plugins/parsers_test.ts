@@ -207,7 +207,6 @@ describe("names", () => {
       for (const letter of quoteName(name)) {
         const code = letter.codePointAt(0) ?? 0;
         assert.ok(code >= 0x20 && !(code >= 0x7f && code <= 0x9f), JSON.stringify(letter));
-        // deno-lint-ignore no-control-regex
         assert.ok(!/[\u200b-\u200f\u202a-\u202e\u2066-\u2069]/.test(letter), JSON.stringify(letter));
       }
     }));
