@@ -43,7 +43,17 @@ export {
   type Settlement,
 } from "./core/backend.ts";
 export { type Backoff, type BackoffOptions, exponentialBackoff } from "./core/backoff.ts";
-export { decodePayload, encodePayload, type Payload } from "./core/codec.ts";
+export {
+  type Body,
+  type BytesCodec,
+  type Codec,
+  decodePayload,
+  encodePayload,
+  jsonCodec,
+  type Payload,
+  type TextCodec,
+} from "./core/codec.ts";
+export type { CodecOptions } from "./core/codecs.ts";
 export { consumePayloads, defaultPrefetch } from "./core/consumer.ts";
 export type { Delivery, NackOptions } from "./core/delivery.ts";
 export { type Env, envFrom, processEnv } from "./core/env.ts";
@@ -59,7 +69,14 @@ export {
 } from "./core/errors.ts";
 export { checkFilter, checkKey, compileFilter, everyKey, type KeyMatcher, maxKeyLength } from "./core/keys.ts";
 export { consoleLogger, type Logger, loggerFromEnv, silentLogger } from "./core/logger.ts";
-export { createMessage, type Headers, type Message, type PublishOptions } from "./core/message.ts";
+export { createMessage, type Encoded, type Headers, type Message, type PublishOptions } from "./core/message.ts";
+export type {
+  Middleware,
+  MiddlewareContext,
+  MiddlewareMessage,
+  ProcessContext,
+  PublishContext,
+} from "./core/middleware.ts";
 export { publishOne } from "./core/publish.ts";
 export type {
   MessageQueueOptions,

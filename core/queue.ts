@@ -5,27 +5,23 @@
  */
 
 import { exponentialBackoff } from "./backoff.ts";
-import {
-  type Capabilities,
-  defaultGroup,
-  defaultLeaseMs,
-  type DurableBackend,
-  type MessageQueueBackend,
-  type QueueStats,
-} from "./backend.ts";
+import type { Capabilities, MessageQueueBackend, QueueStats } from "./backend.ts";
+import { checkPublish, checkReceive, isDurable, unsupported } from "./capability.ts";
 import { checkDuration, checkInteger, maxTimerMs } from "./check.ts";
 import type { Payload } from "./codec.ts";
-import { defaultPrefetch, DeliveryIterator, PayloadIterator } from "./consumer.ts";
+import { Codecs } from "./codecs.ts";
+import { DeliveryIterator, PayloadIterator } from "./consumer.ts";
 import { DeadLetters, Groups } from "./administration.ts";
 import type { Delivery } from "./delivery.ts";
-import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
+import { describeError, MessageQueueError } from "./errors.ts";
 import { Intake, type Source } from "./intake.ts";
-import { checkFilter, checkName } from "./keys.ts";
 import { consoleLogger, type Logger } from "./logger.ts";
 import { createMessage, type Message, type PublishOptions } from "./message.ts";
 import type { MessageQueueOptions, OutgoingMessage, QueueState, ReceiveOptions, SubscribeOptions } from "./options.ts";
-import { type BuryPlain, PlainReceiver, wrapPlain } from "./plain.ts";
-import { Publisher } from "./publisher.ts";
+import { type Chain, compose, type Middleware } from "./middleware.ts";
+import { allForText, Outbox, type OutgoingPlain } from "./outbox.ts";
+import { buryIn, PlainReceiver, sendPlain } from "./plain.ts";
+import { Publisher, type PublishLimits, type Send } from "./publisher.ts";
 import { type Handler, retryWithBackoff, Runner, type Subscription } from "./runner.ts";
 import { abortable } from "./signals.ts";
 
@@ -58,6 +54,11 @@ export class MessageQueue implements AsyncDisposable {
   /** Looks into dead letters. */
   readonly deadLetters: DeadLetters;
   readonly #options: MessageQueueOptions;
+  readonly #codecs: Codecs;
+  readonly #middlewares: Middleware[] = [];
+  #chain: Chain | undefined;
+  /** Made when there is more to do to a message than to send it. */
+  #outbox: Outbox | undefined;
   readonly #logger: Logger;
   readonly #source: Source;
   readonly #publisher: Publisher;
@@ -77,23 +78,31 @@ export class MessageQueue implements AsyncDisposable {
     this.backend = backend;
     this.capabilities = backend.capabilities ?? {};
     this.#options = options;
+    this.#codecs = new Codecs(options);
     this.#logger = options.logger ?? consoleLogger(false);
     const backoff = options.reconnect ?? exponentialBackoff({ baseMs: 100, maxMs: 5_000 });
     this.groups = new Groups(backend, () => this.#checkOpen());
-    this.deadLetters = new DeadLetters(backend, () => this.#checkOpen());
+    this.deadLetters = new DeadLetters(backend, this.#codecs, () => this.#checkOpen());
+    const send: Send = isDurable(backend)
+      ? (messages, signal) => backend.publishMany(messages, signal && { signal })
+      : (messages, signal) => sendPlain(backend, messages, signal);
     this.#publisher = new Publisher({
-      send: isDurable(backend)
-        ? (messages, signal) => backend.publishMany(messages, signal && { signal })
-        : (messages, signal) => sendPlain(backend, messages, signal),
+      send: this.capabilities.codecs === true ? send : (messages, signal) => send(allForText(messages), signal),
       backoff,
       report: (error) => this.#report(this.#publisher, error),
     });
+    if (options.compressAboveBytes !== undefined) this.#outbox = this.#makeOutbox();
+    const chain = () => this.#chain;
     this.#source = {
       open: isDurable(backend)
         ? (receive) => backend.receive(receive)
-        : (receive) => Promise.resolve(new PlainReceiver(backend, receive, this.#buryPlain())),
+        : (receive) => Promise.resolve(new PlainReceiver(backend, receive, buryIn(options.deadLetters))),
       leases: this.capabilities.leases === true,
       canDelay: this.capabilities.delay === true || !isDurable(backend),
+      codecs: this.#codecs,
+      get chain() {
+        return chain();
+      },
       backoff,
       logger: this.#logger,
       report: (intake, error) => this.#report(intake, error),
@@ -110,6 +119,37 @@ export class MessageQueue implements AsyncDisposable {
   }
 
   /**
+   * Puts a function around publishing and handling, for what is published and handed over from now on.
+   *
+   * @param middleware The function. The first one added is next to the application, the last one next to the broker.
+   * @returns This queue.
+   * @throws {TypeError} When it is no function.
+   *
+   * @example
+   * ```ts
+   * import { MessageQueue } from "@abe/mq";
+   * import { MemoryBackend } from "@abe/mq/memory";
+   *
+   * await using mq = new MessageQueue(new MemoryBackend());
+   * mq.use(async (context, next) => {
+   *   const start = performance.now();
+   *   await next();
+   *   console.log(context.operation, context.key, performance.now() - start);
+   * });
+   * await mq.publish("order.created", { id: 1 });
+   * ```
+   */
+  use(middleware: Middleware): this {
+    if (typeof middleware !== "function") {
+      throw new TypeError(`Cannot use ${typeof middleware}: a middleware is a function`);
+    }
+    this.#middlewares.push(middleware);
+    this.#chain = compose(this.#middlewares);
+    this.#outbox ??= this.#makeOutbox();
+    return this;
+  }
+
+  /**
    * Stores one message as durably as the broker is configured to, for every group whose keys match. Tried again while the broker is
    * away; when the outcome of a try is unknown, a message without an `id` may then be there twice.
    *
@@ -123,7 +163,7 @@ export class MessageQueue implements AsyncDisposable {
    */
   async publish<T extends object>(key: string, payload: T, options: PublishOptions = {}): Promise<string> {
     const message = this.#message(key, payload, options);
-    await this.#publisher.publish([message], this.#limits(options));
+    await this.#send([message], this.#limits(options));
     return message.id;
   }
 
@@ -141,7 +181,7 @@ export class MessageQueue implements AsyncDisposable {
     options: Pick<PublishOptions, "signal" | "publishTimeoutMs"> = {},
   ): Promise<string[]> {
     const batch = Array.from(messages, (each) => this.#message(each.key, each.payload, each));
-    if (batch.length > 0) await this.#publisher.publish(batch, this.#limits(options));
+    if (batch.length > 0) await this.#send(batch, this.#limits(options));
     else this.#limits(options);
     return batch.map((message) => message.id);
   }
@@ -159,7 +199,7 @@ export class MessageQueue implements AsyncDisposable {
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<T, undefined> & AsyncDisposable {
     const intake = this.#intakeOptions(options);
-    return new PayloadIterator(() => this.#intake({ ...intake, renewHanded: true })) as unknown as
+    return new PayloadIterator(() => this.#intake({ ...intake, renewHanded: true, via: "consume" })) as unknown as
       & AsyncIterableIterator<T, undefined>
       & AsyncDisposable;
   }
@@ -176,7 +216,7 @@ export class MessageQueue implements AsyncDisposable {
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<Delivery<T>, undefined> & AsyncDisposable {
     const intake = this.#intakeOptions(options);
-    return new DeliveryIterator(() => this.#intake({ ...intake, renewHanded: false })) as unknown as
+    return new DeliveryIterator(() => this.#intake({ ...intake, renewHanded: false, via: "receive" })) as unknown as
       & AsyncIterableIterator<Delivery<T>, undefined>
       & AsyncDisposable;
   }
@@ -224,7 +264,7 @@ export class MessageQueue implements AsyncDisposable {
     signal?.throwIfAborted();
     // The runner ends the intake itself, so that handlers in hand are waited for.
     const { signal: _, ...rest } = base;
-    const intake = this.#intake({ ...rest, prefetch: most, renewHanded: true });
+    const intake = this.#intake({ ...rest, prefetch: most, renewHanded: true, via: "subscribe" });
     try {
       await abortable(intake.open(), signal);
     } catch (error) {
@@ -290,27 +330,33 @@ export class MessageQueue implements AsyncDisposable {
     this.#setState("closed");
     await Promise.all(Array.from(this.#runners, (runner) => runner.drain()));
     await Promise.all(Array.from(this.#intakes, (intake) => intake.close()));
+    await this.#outbox?.idle();
     await this.#publisher.close();
     await this.backend[Symbol.asyncDispose]?.();
   }
 
   #message(key: string, payload: Payload, options: PublishOptions): Message {
     this.#checkOpen();
-    const { delay, ordering, dedup } = this.capabilities;
-    if (options.id !== undefined && !dedup) throw unsupported("id", "dedup");
-    if (options.orderingKey !== undefined && !ordering) throw unsupported("orderingKey", "ordering");
-    if (!delay) {
-      if (options.delayMs !== undefined) throw unsupported("delayMs", "delay");
-      if (options.deliverAt !== undefined) throw unsupported("deliverAt", "delay");
-    }
-    const message = createMessage(key, payload, options);
-    return isDurable(this.backend) ? message : { ...message, payload } as Message;
+    checkPublish(this.capabilities, options);
+    const message = createMessage(key, payload, options, this.#codecs.encode);
+    if (isDurable(this.backend)) return message;
+    const plain: OutgoingPlain = { ...message, payload };
+    return plain;
   }
 
-  #limits(options: Pick<PublishOptions, "signal" | "publishTimeoutMs">): {
-    signal: AbortSignal | undefined;
-    timeoutMs: number;
-  } {
+  #send(messages: readonly Message[], limits: PublishLimits): Promise<void> {
+    return (this.#outbox ?? this.#publisher).publish(messages, limits);
+  }
+
+  #makeOutbox(): Outbox {
+    return new Outbox({
+      codecs: this.#codecs,
+      chain: () => this.#chain,
+      publish: (messages, limits) => this.#publisher.publish(messages, limits),
+    });
+  }
+
+  #limits(options: Pick<PublishOptions, "signal" | "publishTimeoutMs">): PublishLimits {
     const { signal, publishTimeoutMs: timeoutMs = defaultPublishTimeoutMs } = options;
     this.#checkOpen();
     signal?.throwIfAborted();
@@ -320,21 +366,7 @@ export class MessageQueue implements AsyncDisposable {
 
   #intakeOptions(options: ReceiveOptions) {
     this.#checkOpen();
-    const { group, keys, leaseMs, signal } = options;
-    const { groups, keys: filters, leases } = this.capabilities;
-    if (group !== undefined) checkName("group", group);
-    if (keys !== undefined) checkFilter(keys);
-    if (group !== undefined && !groups) throw unsupported("group", "groups");
-    if (keys !== undefined && !filters) throw unsupported("keys", "keys");
-    if (leaseMs !== undefined && !leases) throw unsupported("leaseMs", "leases");
-    const prefetch = checkInteger("prefetch", options.prefetch ?? defaultPrefetch, 1);
-    return {
-      group: group ?? defaultGroup,
-      ...(keys !== undefined && { keys }),
-      leaseMs: checkDuration("leaseMs", leaseMs ?? defaultLeaseMs, 100, maxTimerMs),
-      prefetch: isDurable(this.backend) ? prefetch : 1,
-      signal,
-    };
+    return checkReceive(this.backend, options);
   }
 
   #intake(options: ConstructorParameters<typeof Intake>[1]): Intake {
@@ -342,22 +374,6 @@ export class MessageQueue implements AsyncDisposable {
     const intake = new Intake(this.#source, options);
     this.#intakes.add(intake);
     return intake;
-  }
-
-  #buryPlain(): BuryPlain {
-    const queue = this.#options.deadLetters;
-    if (queue === undefined) return undefined;
-    return async ({ group, payload, headers, reason, error, attempts }) => {
-      await queue.publish(`dead.${group}`, payload, {
-        headers: {
-          ...headers,
-          "abe-mq-group": group,
-          "abe-mq-reason": reason,
-          "abe-mq-attempts": String(attempts),
-          ...(error !== undefined && { "abe-mq-error": error }),
-        },
-      });
-    };
   }
 
   #checkOpen(): void {
@@ -381,32 +397,4 @@ export class MessageQueue implements AsyncDisposable {
       this.#logger.error(`The onStateChange hook failed: ${describeError(hookError)}`);
     }
   }
-}
-
-function isDurable(backend: MessageQueueBackend): backend is DurableBackend {
-  return backend.receive !== undefined && backend.publishMany !== undefined;
-}
-
-function unsupported(option: string, capability: string): MessageQueueError {
-  return new MessageQueueError(
-    "unsupported",
-    `Cannot use ${option}: this backend does not declare the capability \`${capability}\``,
-  );
-}
-
-async function sendPlain(
-  backend: MessageQueueBackend,
-  messages: readonly (Message & { readonly payload?: Payload })[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const failures: PublishFailure[] = [];
-  for (const [index, message] of messages.entries()) {
-    try {
-      await backend.publish(message.key, wrapPlain(message.payload ?? {}, message.headers), signal && { signal });
-    } catch (error) {
-      if (messages.length === 1) throw error;
-      failures.push({ index, error });
-    }
-  }
-  if (failures.length > 0) throw new PublishManyError(messages.length, failures);
 }
