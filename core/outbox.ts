@@ -134,14 +134,21 @@ class ChainedPublish {
   async #lead(message: Message, index: number): Promise<void> {
     const context = contextOf(message, this.#messages.length);
     let arrived = false;
+    let refusal: unknown = new TypeError("Cannot publish: a middleware did not call next()");
     try {
       await this.#chain(context, () => {
-        this.#outgoing[index] = this.#rewritten(message, context);
+        try {
+          this.#outgoing[index] = this.#rewritten(message, context);
+        } catch (error) {
+          refusal = error;
+          throw error;
+        }
         arrived = true;
         this.#arrive();
         return this.#outcome(index);
       });
-      if (!arrived) throw new TypeError("Cannot publish: a middleware did not call next()");
+      // Also where a middleware has swallowed why.
+      if (!arrived) throw refusal;
     } catch (error) {
       if (this.#underway > 0) this.#failure ??= { error };
       if (!arrived) this.#arrive();
