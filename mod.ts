@@ -103,3 +103,4 @@ export {
   type PluginOption,
   type RemoteOptions,
 } from "./plugins/open.ts";
+export type { Limits } from "./plugins/remote/limits.ts";

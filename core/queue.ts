@@ -94,9 +94,15 @@ export class MessageQueue implements AsyncDisposable {
     if (options.compressAboveBytes !== undefined) this.#outbox = this.#makeOutbox();
     const chain = () => this.#chain;
     this.#source = {
-      open: isDurable(backend)
-        ? (receive) => backend.receive(receive)
-        : (receive) => Promise.resolve(new PlainReceiver(backend, receive, buryIn(options.deadLetters))),
+      open: isDurable(backend) ? (receive) => backend.receive(receive) : (receive) =>
+        Promise.resolve(
+          new PlainReceiver(
+            backend,
+            receive,
+            this.capabilities.groups ? receive.prefetch : 1,
+            buryIn(options.deadLetters),
+          ),
+        ),
       leases: this.capabilities.leases === true,
       canDelay: this.capabilities.delay === true || !isDurable(backend),
       codecs: this.#codecs,
