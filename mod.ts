@@ -96,6 +96,34 @@ export {
   retryWithBackoff,
   type Subscription,
 } from "./core/runner.ts";
+export type {
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  SchemaWriter,
+  StandardSchema,
+} from "./core/standard_schema.ts";
+export {
+  type TopicDelivery,
+  type TopicFilterOf,
+  type TopicFilterOption,
+  type TopicMessage,
+  TopicQueue,
+  type TopicSource,
+} from "./core/topic_queue.ts";
+export {
+  defineTopics,
+  InvalidPayloadError,
+  type Topic,
+  type TopicDefinitions,
+  type TopicInput,
+  type TopicKey,
+  type TopicOptions,
+  type TopicOutput,
+  Topics,
+  type Upgrade,
+} from "./core/topics.ts";
 export {
   type DiscoveryOptions,
   getMessageQueueBackend,

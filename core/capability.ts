@@ -17,7 +17,7 @@ import { defaultPrefetch } from "./consumer.ts";
 import { MessageQueueError } from "./errors.ts";
 import { checkFilter, checkName } from "./keys.ts";
 import type { PublishOptions } from "./message.ts";
-import type { ReceiveOptions } from "./options.ts";
+import type { ReceiveOptions, SubscribeOptions } from "./options.ts";
 
 /** Whether a backend's deliveries are settled one by one; else the queue makes do with three methods. */
 export function isDurable(backend: MessageQueueBackend): backend is DurableBackend {
@@ -83,5 +83,47 @@ export function checkReceive(backend: MessageQueueBackend, options: ReceiveOptio
     leaseMs: checkDuration("leaseMs", leaseMs ?? defaultLeaseMs, 100, maxTimerMs),
     prefetch: isDurable(backend) ? prefetch : 1,
     signal,
+  };
+}
+
+const defaultDrainTimeoutMs = 30_000;
+
+/** Options of a subscription, checked and complete. */
+export interface CheckedSubscribe {
+  readonly concurrency: number;
+  readonly prefetch: number;
+  readonly timeoutMs: number | undefined;
+  readonly drainTimeoutMs: number;
+}
+
+/**
+ * Checks what `subscribe` has beyond other consumers.
+ *
+ * @param backend The backend.
+ * @param handler The handler.
+ * @param options What is asked for.
+ * @returns The options with their defaults.
+ * @throws {TypeError | RangeError} When one is wrong.
+ * @throws {MessageQueueError} `unsupported`.
+ */
+export function checkSubscribe(
+  backend: MessageQueueBackend,
+  handler: unknown,
+  options: SubscribeOptions,
+): CheckedSubscribe {
+  if (typeof handler !== "function") throw new TypeError(`Cannot subscribe ${typeof handler}: a handler is a function`);
+  const durable = isDurable(backend);
+  const concurrency = checkInteger("concurrency", options.concurrency ?? 1, 1);
+  if (concurrency > 1 && !durable && !backend.capabilities?.groups) throw unsupported("concurrency", "groups");
+  const { timeoutMs, drainTimeoutMs = defaultDrainTimeoutMs, prefetch } = options;
+  if (timeoutMs !== undefined) checkDuration("timeoutMs", timeoutMs, 1, maxTimerMs);
+  checkDuration("drainTimeoutMs", drainTimeoutMs, 0, maxTimerMs);
+  if (prefetch !== undefined) checkInteger("prefetch", prefetch, 1);
+  return {
+    concurrency,
+    // More would lie in the buffer of a backend that can only give one message for each iteration.
+    prefetch: durable ? Math.max(prefetch ?? defaultPrefetch, prefetch ?? concurrency) : concurrency,
+    timeoutMs,
+    drainTimeoutMs,
   };
 }

@@ -12,6 +12,7 @@ import { describeError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
 import type { Chain, ProcessContext } from "./middleware.ts";
 import { type Check, decodeNow, Passage } from "./passage.ts";
+import { errorWithIssues } from "./topics.ts";
 
 /** What a handover needs of the queue. */
 export interface HandoverSource {
@@ -146,9 +147,10 @@ export class Handover {
   }
 
   #bury(delivery: HeldDelivery, reason: string, error: unknown): void {
-    const text = describeError(error);
-    this.#source.logger.error(`Message ${delivery.id} of group "${this.#holder.group}" is ${reason}: ${text}`);
-    this.#holder.settleQuietly(delivery, { claim: delivery.claim, verb: "reject", reason, error: text });
+    const { group } = this.#holder;
+    this.#source.logger.error(`Message ${delivery.id} of group "${group}" is ${reason}: ${describeError(error)}`);
+    const kept = errorWithIssues(error);
+    this.#holder.settleQuietly(delivery, { claim: delivery.claim, verb: "reject", reason, error: kept });
   }
 }
 

@@ -79,6 +79,9 @@ export interface Encoded {
  */
 export const contentTypeHeader = "abe-mq-content-type";
 
+/** The header that says the key of a typed message, where a backend keeps no keys. */
+export const keyHeader = "abe-mq-key";
+
 const noHeaders: Headers = Object.freeze({});
 
 function encodeJson(payload: Payload): Encoded {

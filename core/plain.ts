@@ -19,7 +19,7 @@ import {
 import { bodyText } from "./carrier.ts";
 import { jsonCodec, type Payload } from "./codec.ts";
 import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
-import type { Headers } from "./message.ts";
+import { type Headers, keyHeader } from "./message.ts";
 import type { Publishes } from "./options.ts";
 import type { OutgoingPlain } from "./outbox.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
@@ -253,11 +253,12 @@ export class PlainReceiver implements Receiver {
 
   #claim(lane: Lane, value: Payload): PlainClaim {
     const wrapped = isEnvelope(value);
+    const headers = wrapped ? value.headers : noHeaders;
     return {
       id: crypto.randomUUID(),
-      key: "",
+      key: headers[keyHeader] ?? "",
       body: "",
-      headers: wrapped ? value.headers : noHeaders,
+      headers,
       payload: wrapped ? value.payload : value,
       publishedAt: Date.now(),
       attempt: 1,

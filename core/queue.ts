@@ -6,27 +6,30 @@
 
 import { exponentialBackoff } from "./backoff.ts";
 import type { Capabilities, MessageQueueBackend, QueueStats } from "./backend.ts";
-import { checkPublish, checkReceive, isDurable, unsupported } from "./capability.ts";
-import { checkDuration, checkInteger, maxTimerMs } from "./check.ts";
+import { checkPublish, checkReceive, checkSubscribe, isDurable, unsupported } from "./capability.ts";
+import { checkDuration } from "./check.ts";
 import type { Payload } from "./codec.ts";
 import { Codecs } from "./codecs.ts";
 import { DeliveryIterator, PayloadIterator } from "./consumer.ts";
 import { DeadLetters, Groups } from "./administration.ts";
 import type { Delivery } from "./delivery.ts";
-import { describeError, MessageQueueError } from "./errors.ts";
+import { MessageQueueError } from "./errors.ts";
 import { Intake, type Source } from "./intake.ts";
 import { consoleLogger, type Logger } from "./logger.ts";
 import { createMessage, type Message, type PublishOptions } from "./message.ts";
 import type { MessageQueueOptions, OutgoingMessage, QueueState, ReceiveOptions, SubscribeOptions } from "./options.ts";
 import { type Chain, compose, type Middleware } from "./middleware.ts";
 import { allForText, Outbox, type OutgoingPlain } from "./outbox.ts";
+import type { Check } from "./passage.ts";
 import { buryIn, PlainReceiver, sendPlain } from "./plain.ts";
 import { Publisher, type PublishLimits, type Send } from "./publisher.ts";
 import { type Handler, retryWithBackoff, Runner, type Subscription } from "./runner.ts";
 import { abortable } from "./signals.ts";
+import { StateKeeper } from "./state.ts";
+import { TopicQueue } from "./topic_queue.ts";
+import type { TopicDefinitions, Topics } from "./topics.ts";
 
 const defaultPublishTimeoutMs = 30_000;
-const defaultDrainTimeoutMs = 30_000;
 
 /**
  * Wraps any backend: retry, reconnection, settlement, prefetch, lease renewal, drain and abort are done here, once for all.
@@ -64,8 +67,7 @@ export class MessageQueue implements AsyncDisposable {
   readonly #publisher: Publisher;
   readonly #intakes = new Set<Intake>();
   readonly #runners = new Set<Runner>();
-  readonly #troubles = new Set<unknown>();
-  #state: QueueState = "open";
+  readonly #state: StateKeeper;
   #closing: Promise<void> | undefined;
 
   /**
@@ -80,6 +82,7 @@ export class MessageQueue implements AsyncDisposable {
     this.#options = options;
     this.#codecs = new Codecs(options);
     this.#logger = options.logger ?? consoleLogger(false);
+    this.#state = new StateKeeper(this.#logger, options.onStateChange);
     const backoff = options.reconnect ?? exponentialBackoff({ baseMs: 100, maxMs: 5_000 });
     this.groups = new Groups(backend, () => this.#checkOpen());
     this.deadLetters = new DeadLetters(backend, this.#codecs, () => this.#checkOpen());
@@ -89,7 +92,7 @@ export class MessageQueue implements AsyncDisposable {
     this.#publisher = new Publisher({
       send: this.capabilities.codecs === true ? send : (messages, signal) => send(allForText(messages), signal),
       backoff,
-      report: (error) => this.#report(this.#publisher, error),
+      report: (error) => this.#state.report(this.#publisher, error),
     });
     if (options.compressAboveBytes !== undefined) this.#outbox = this.#makeOutbox();
     const chain = () => this.#chain;
@@ -111,17 +114,17 @@ export class MessageQueue implements AsyncDisposable {
       },
       backoff,
       logger: this.#logger,
-      report: (intake, error) => this.#report(intake, error),
+      report: (intake, error) => this.#state.report(intake, error),
       ended: (intake) => {
         this.#intakes.delete(intake);
-        this.#report(intake);
+        this.#state.report(intake);
       },
     };
   }
 
   /** How the queue stands with its broker. */
   get state(): QueueState {
-    return this.#state;
+    return this.#state.state;
   }
 
   /**
@@ -153,6 +156,23 @@ export class MessageQueue implements AsyncDisposable {
     this.#chain = compose(this.#middlewares);
     this.#outbox ??= this.#makeOutbox();
     return this;
+  }
+
+  /**
+   * The queue seen through topics: typed by key, and checked at both ends.
+   *
+   * @param topics What is published under which key.
+   * @returns A view of this queue, which is closed with it.
+   */
+  with<T extends TopicDefinitions>(topics: Topics<T>): TopicQueue<T> {
+    return new TopicQueue(topics, {
+      keepsKeys: isDurable(this.backend),
+      publish: (key, payload, options) => this.publish(key, payload, options),
+      publishMany: (messages, options) => this.publishMany(messages, options),
+      consume: (options, check) => this.#consume(options, check),
+      receive: (options, check) => this.#receive(options, check),
+      subscribe: (handler, options, check) => this.#subscribe(handler, options, check),
+    });
   }
 
   /**
@@ -204,10 +224,7 @@ export class MessageQueue implements AsyncDisposable {
   consume<T extends object = Payload>(
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<T, undefined> & AsyncDisposable {
-    const intake = this.#intakeOptions(options);
-    return new PayloadIterator(() => this.#intake({ ...intake, renewHanded: true, via: "consume" })) as unknown as
-      & AsyncIterableIterator<T, undefined>
-      & AsyncDisposable;
+    return this.#consume(options) as unknown as AsyncIterableIterator<T, undefined> & AsyncDisposable;
   }
 
   /**
@@ -221,10 +238,7 @@ export class MessageQueue implements AsyncDisposable {
   receive<T extends object = Payload>(
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<Delivery<T>, undefined> & AsyncDisposable {
-    const intake = this.#intakeOptions(options);
-    return new DeliveryIterator(() => this.#intake({ ...intake, renewHanded: false, via: "receive" })) as unknown as
-      & AsyncIterableIterator<Delivery<T>, undefined>
-      & AsyncDisposable;
+    return this.#receive(options) as unknown as AsyncIterableIterator<Delivery<T>, undefined> & AsyncDisposable;
   }
 
   /**
@@ -254,30 +268,24 @@ export class MessageQueue implements AsyncDisposable {
     handler: Handler<T>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    if (typeof handler !== "function") {
-      throw new TypeError(`Cannot subscribe ${typeof handler}: a handler is a function`);
-    }
-    const concurrency = checkInteger("concurrency", options.concurrency ?? 1, 1);
-    if (concurrency > 1 && !isDurable(this.backend) && !this.capabilities.groups) {
-      throw unsupported("concurrency", "groups");
-    }
-    const { timeoutMs, drainTimeoutMs = defaultDrainTimeoutMs, onError, signal } = options;
-    if (timeoutMs !== undefined) checkDuration("timeoutMs", timeoutMs, 1, maxTimerMs);
-    checkDuration("drainTimeoutMs", drainTimeoutMs, 0, maxTimerMs);
+    return await this.#subscribe(handler as unknown as Handler, options);
+  }
+
+  async #subscribe(handler: Handler, options: SubscribeOptions, check?: Check): Promise<Subscription> {
+    const { concurrency, prefetch, timeoutMs, drainTimeoutMs } = checkSubscribe(this.backend, handler, options);
+    const { onError, signal } = options;
     const base = this.#intakeOptions(options);
-    // More would lie in the buffer of a backend that can only give one message for each iteration.
-    const most = isDurable(this.backend) ? Math.max(base.prefetch, options.prefetch ?? concurrency) : concurrency;
     signal?.throwIfAborted();
     // The runner ends the intake itself, so that handlers in hand are waited for.
     const { signal: _, ...rest } = base;
-    const intake = this.#intake({ ...rest, prefetch: most, renewHanded: true, via: "subscribe" });
+    const intake = this.#intake({ ...rest, prefetch, renewHanded: true, via: "subscribe", check });
     try {
       await abortable(intake.open(), signal);
     } catch (error) {
       await intake.close();
       throw error;
     }
-    const runner = new Runner(intake, handler as unknown as Handler, {
+    const runner = new Runner(intake, handler, {
       concurrency,
       retry: options.retry ?? retryWithBackoff(),
       timeoutMs,
@@ -333,7 +341,7 @@ export class MessageQueue implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#setState("closed");
+    this.#state.close();
     await Promise.all(Array.from(this.#runners, (runner) => runner.drain()));
     await Promise.all(Array.from(this.#intakes, (intake) => intake.close()));
     await this.#outbox?.idle();
@@ -370,6 +378,16 @@ export class MessageQueue implements AsyncDisposable {
     return { signal, timeoutMs };
   }
 
+  #consume(options: ReceiveOptions, check?: Check): PayloadIterator {
+    const checked = this.#intakeOptions(options);
+    return new PayloadIterator(() => this.#intake({ ...checked, renewHanded: true, via: "consume", check }));
+  }
+
+  #receive(options: ReceiveOptions, check?: Check): DeliveryIterator {
+    const checked = this.#intakeOptions(options);
+    return new DeliveryIterator(() => this.#intake({ ...checked, renewHanded: false, via: "receive", check }));
+  }
+
   #intakeOptions(options: ReceiveOptions) {
     this.#checkOpen();
     return checkReceive(this.backend, options);
@@ -383,24 +401,6 @@ export class MessageQueue implements AsyncDisposable {
   }
 
   #checkOpen(): void {
-    if (this.#state === "closed") throw new MessageQueueError("closed", "The queue is closed");
-  }
-
-  #report(who: unknown, error?: unknown): void {
-    if (error === undefined) this.#troubles.delete(who);
-    else this.#troubles.add(who);
-    if (error !== undefined) this.#logger.warn(`The broker is away, trying again: ${describeError(error)}`);
-    if (this.#state === "closed") return;
-    this.#setState(this.#troubles.size === 0 ? "open" : "reconnecting", error);
-  }
-
-  #setState(state: QueueState, error?: unknown): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    try {
-      this.#options.onStateChange?.({ state, ...(error !== undefined && { error }) });
-    } catch (hookError) {
-      this.#logger.error(`The onStateChange hook failed: ${describeError(hookError)}`);
-    }
+    if (this.#state.state === "closed") throw new MessageQueueError("closed", "The queue is closed");
   }
 }

@@ -11,6 +11,7 @@ import { describeError, MessageQueueError } from "./errors.ts";
 import type { Intake } from "./intake.ts";
 import type { Logger } from "./logger.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
+import { errorWithIssues } from "./topics.ts";
 
 /** Handles one delivery. When it returns, the delivery is acked; when it throws, the retry policy decides. */
 export type Handler<T extends object = Payload> = (delivery: Delivery<T>) => unknown;
@@ -211,7 +212,7 @@ export class Runner implements Subscription {
     const text = describeError(error);
     if (error instanceof Hopeless) {
       logger.error(`Message ${delivery.id} of group "${this.#intake.group}" is ${error.reason}: ${text}`);
-      return await this.#settleFailed(delivery, () => delivery.rejectWith(error.reason, text));
+      return await this.#settleFailed(delivery, () => delivery.rejectWith(error.reason, errorWithIssues(error.cause)));
     }
     logger.error(
       `Message ${delivery.id} of group "${this.#intake.group}" failed, attempt ${delivery.attempt}: ${text}`,

@@ -42,6 +42,7 @@ describe("codecs", () => {
           {},
         ]),
       );
+      await mq.close();
     });
 
     it(`keep headers beside them on ${name}`, { timeout }, async () => {

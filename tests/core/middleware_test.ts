@@ -15,14 +15,15 @@ import { backends, flipped } from "./stores.ts";
 
 const timeout = 30_000;
 
-function open(options: MessageQueueOptions = {}): {
+function open(options: MessageQueueOptions = {}): AsyncDisposable & {
   backend: FaultyBackend;
   mq: MessageQueue;
   logger: RecordingLogger;
 } {
   const backend = new FaultyBackend();
   const logger = new RecordingLogger();
-  return { backend, logger, mq: new MessageQueue(backend, { logger, reconnect: () => 1, ...options }) };
+  const mq = new MessageQueue(backend, { logger, reconnect: () => 1, ...options });
+  return { backend, logger, mq, [Symbol.asyncDispose]: () => mq.close() };
 }
 
 function noting(notes: string[], name: string): Middleware {
@@ -58,7 +59,8 @@ async function letters(mq: MessageQueue): Promise<(string | undefined)[][]> {
 
 describe("middleware", () => {
   it("stands in the order of use on the way out, and in the reverse on the way in", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const notes: string[] = [];
     assert.equal(mq.use(noting(notes, "a")).use(noting(notes, "b")), mq);
     await mq.publish("k", {});
@@ -71,7 +73,8 @@ describe("middleware", () => {
   });
 
   it("sees what there is to see of a message", { timeout }, async () => {
-    const { mq } = open({ codec: flipped });
+    await using opened = open({ codec: flipped });
+    const { mq } = opened;
     const seen: MiddlewareContext[] = [];
     mq.use((context, next) => {
       seen.push({ ...context, headers: { ...context.headers } });
@@ -128,7 +131,8 @@ describe("middleware", () => {
   }
 
   it("runs the handler within, so that async context reaches it", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const storage = new AsyncLocalStorage<string>();
     mq.use(only("process", (context, next) => storage.run(context.id, next)));
     const id = await mq.publish("k", {});
@@ -139,7 +143,8 @@ describe("middleware", () => {
   });
 
   it("wraps what a loop does with a message until it is settled", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const notes: string[] = [];
     mq.use(only("process", noting(notes, "m")));
     for (const i of [1, 2, 3, 4, 5]) await mq.publish("k", { i });
@@ -172,7 +177,8 @@ describe("middleware", () => {
   });
 
   it("holds for what comes after its use, in consumers that run already", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const seen: unknown[] = [];
     await using _subscription = await mq.subscribe((delivery) => void seen.push({ ...delivery.headers }));
     await mq.publish("k", {});
@@ -193,7 +199,8 @@ describe("middleware", () => {
 
 describe("middleware around publishing", () => {
   it("stores nothing when one throws before next()", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const notes: string[] = [];
     mq.use(noting(notes, "outer"));
     mq.use(only("publish", (context) => {
@@ -206,7 +213,8 @@ describe("middleware around publishing", () => {
   });
 
   it("stores all of a batch or nothing, and tells the others why", { timeout }, async () => {
-    const { mq, backend } = open();
+    await using opened = open();
+    const { mq, backend } = opened;
     const outcomes: unknown[] = [];
     mq.use(async (context, next) => {
       assert.equal(context.operation === "publish" && context.batchSize, 3);
@@ -229,7 +237,8 @@ describe("middleware around publishing", () => {
   });
 
   it("gives each message of a batch its own outcome", { timeout }, async () => {
-    const { mq, backend } = open();
+    await using opened = open();
+    const { mq, backend } = opened;
     const outcomes: Record<string, string> = {};
     mq.use(async (context, next) => {
       await next().then(() => outcomes[context.key] = "ok", (error) => outcomes[context.key] = String(error));
@@ -245,7 +254,8 @@ describe("middleware around publishing", () => {
   });
 
   it("cannot make a lost message look stored", { timeout }, async () => {
-    const { mq, backend } = open();
+    await using opened = open();
+    const { mq, backend } = opened;
     mq.use(async (context, next) => {
       if (context.key !== "silent") await next().catch(() => {});
     });
@@ -257,7 +267,8 @@ describe("middleware around publishing", () => {
   });
 
   it("reports what is thrown after next(), though the message is stored", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     mq.use(async (_context, next) => {
       await next();
       throw new Error("afterwards");
@@ -267,7 +278,8 @@ describe("middleware around publishing", () => {
   });
 
   it("checks what a middleware made of the message", { timeout }, async () => {
-    const { mq } = open({ maxBodyBytes: 10 });
+    await using opened = open({ maxBodyBytes: 10 });
+    const { mq } = opened;
     const changes: [(context: MiddlewareContext) => void, RegExp][] = [
       [(context) => context.headers["n"] = 1 as unknown as string, /number as header "n"/],
       [(context) => context.headers["abe-mq-content-type"] = "x", /reserved/],
@@ -288,7 +300,8 @@ describe("middleware around publishing", () => {
   });
 
   it("is waited for by close, and not beyond the caller's signal", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     const gates: (() => void)[] = [];
     mq.use(only("publish", async (_context, next) => {
       await new Promise<void>((resolve) => gates.push(resolve));
@@ -309,7 +322,8 @@ describe("middleware around publishing", () => {
 
 describe("middleware around handling", () => {
   it("makes a failure that the retry policy decides on", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     let handled = 0;
     mq.use(only("process", async (context, next) => {
       if ((context as ProcessContext).attempt === 1) throw new Error("before");
@@ -329,7 +343,8 @@ describe("middleware around handling", () => {
 
   it("makes a dead letter of what nobody will ever read", { timeout }, async () => {
     for (const via of ["subscribe", "receive", "consume"] as const) {
-      const { mq } = open();
+      await using opened = open();
+      const { mq } = opened;
       mq.use(only("process", (context, next) => {
         if (context.key === "k") return next();
         throw new MessageQueueError(context.key === "u" ? "undecodable" : "invalid_payload", `no ${context.key}`);
@@ -343,12 +358,12 @@ describe("middleware around handling", () => {
       } else if (via === "receive") seen.push((await received(mq)).key);
       else assert.deepEqual((await mq.consume().next()).value, {});
       assert.deepEqual(await letters(mq), [["u", "undecodable", "no u"], ["i", "invalid", "no i"]], via);
-      await mq.close();
     }
   });
 
   it("leaves the same error, thrown by the handler, to the retry policy", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     mq.use((_context, next) => next());
     await mq.publish("k", {});
     const attempts: number[] = [];
@@ -362,7 +377,8 @@ describe("middleware around handling", () => {
   });
 
   it("tries again in a loop what one failed before it, up to the group's attempts", { timeout }, async () => {
-    const { mq, logger } = open();
+    await using opened = open();
+    const { mq, logger } = opened;
     await mq.groups.create("default", { maxAttempts: 3 });
     mq.use(only("process", (context, next) => {
       if (context.key === "bad") throw new Error("no key");
@@ -381,7 +397,8 @@ describe("middleware around handling", () => {
 
   it("may handle a message itself, which is then acked", { timeout }, async () => {
     for (const via of ["subscribe", "receive"] as const) {
-      const { mq } = open();
+      await using opened = open();
+      const { mq } = opened;
       mq.use(only("process", async (context, next) => {
         if (context.key === "swallow") return await next().catch(() => {});
         if (context.key !== "skip") await next();
@@ -403,14 +420,14 @@ describe("middleware around handling", () => {
         await delivery.ack();
       }
       await until(async () => (await mq.stats()).retained === 0);
-      await mq.close();
     }
   });
 
   it("keeps the lease of what it works on, and gives it back when the loop ends", { timeout }, async () => {
-    const { mq, backend } = open();
-    let opened = () => {};
-    const gate = new Promise<void>((resolve) => opened = resolve);
+    await using opened = open();
+    const { mq, backend } = opened;
+    let release = () => {};
+    const gate = new Promise<void>((resolve) => release = resolve);
     mq.use(only("process", async (_context, next) => {
       await gate;
       await next();
@@ -421,7 +438,7 @@ describe("middleware around handling", () => {
     await until(() => backend.extensions >= 3);
     assert.equal((await mq.stats()).groups.default?.inFlight, 1);
     const ended = iterator.return?.();
-    opened();
+    release();
     assert.equal((await next).done, true);
     await ended;
     await until(async () => (await mq.stats()).groups.default?.ready === 1);
@@ -432,7 +449,8 @@ describe("middleware around handling", () => {
   });
 
   it("hands over to several that wait at once, in order", { timeout }, async () => {
-    const { mq } = open();
+    await using opened = open();
+    const { mq } = opened;
     mq.use(only("process", async (_context, next) => await next()));
     const iterator = mq.receive<{ i: number }>();
     const nexts = [1, 2, 3, 4].map(() => iterator.next());
