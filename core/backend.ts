@@ -10,7 +10,7 @@
  */
 
 import type { Env } from "./env.ts";
-import type { Payload } from "./codec.ts";
+import type { Body, Payload } from "./codec.ts";
 import type { Message, PublishOptions } from "./message.ts";
 
 /**
@@ -40,6 +40,11 @@ export interface Capabilities {
   readonly atomicBatch?: boolean;
   /** `stats` counts by group. */
   readonly stats?: boolean;
+  /**
+   * Keeps a message's `contentType`, and with one a body of bytes as those bytes. (A body of text may then come back as its UTF-8 bytes.)
+   * Without it such a message travels inside JSON text, which the queue sees to.
+   */
+  readonly codecs?: boolean;
   /** What was published outlives this process. */
   readonly durable?: boolean;
 }
@@ -176,8 +181,10 @@ export interface Claim {
   readonly id: string;
   /** Its key. */
   readonly key: string;
-  /** Its payload as stored: JSON text. */
-  readonly body: string;
+  /** Its payload as stored: JSON text, or what `contentType` says. */
+  readonly body: Body;
+  /** What the body is, as it was published; absent means JSON text. */
+  readonly contentType?: string;
   /** Text beside the payload. */
   readonly headers: Readonly<Record<string, string>>;
   /** When it was published, in milliseconds since 1970. */
@@ -256,7 +263,9 @@ export interface DeadLetter {
   /** Its key. */
   readonly key: string;
   /** Its payload as stored. */
-  readonly body: string;
+  readonly body: Body;
+  /** What the body is, as it was published; absent means JSON text. */
+  readonly contentType?: string;
   /** Text beside the payload. */
   readonly headers: Readonly<Record<string, string>>;
   /** When it was published, in milliseconds since 1970. */
