@@ -4,14 +4,7 @@
  * @module
  */
 
-import {
-  type Claim,
-  defaultGroup,
-  defaultPrefetch,
-  type Delivery,
-  type MessageQueue,
-  MessageQueueError,
-} from "@abe/mq";
+import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
 import { LineWriter } from "../line_writer.ts";
