@@ -8,6 +8,7 @@ import { type Application, type ApplicationText, buildApplication, buildRouteMap
 import { backends } from "./commands/backends.ts";
 import { consume } from "./commands/consume.ts";
 import { dead } from "./commands/dead.ts";
+import { doctor } from "./commands/doctor.ts";
 import { groups } from "./commands/groups.ts";
 import { plugins } from "./commands/plugins.ts";
 import { publish } from "./commands/publish.ts";
@@ -38,7 +39,7 @@ function texts(debug: boolean): ApplicationText {
 }
 
 const root = buildRouteMap<string, Cli>({
-  routes: { publish, consume, groups, stats, dead, plugins, backends, verify },
+  routes: { publish, consume, groups, stats, dead, plugins, backends, doctor, verify },
   docs: {
     brief: "Message queues behind one protocol",
     fullDescription: [
