@@ -27,6 +27,10 @@ export interface Cli extends CommandContext {
   say(text: string): void;
   /** Hides secrets in a text. */
   redact(text: string): string;
+  /** Hides secrets in the texts of a value. */
+  redactJson(value: unknown): unknown;
+  /** The variables that `.env` gave. */
+  readonly fromDotEnv: readonly string[];
   /** With which code to exit when nothing is thrown. */
   exitCode: ExitCodeNumber;
 }
@@ -64,9 +68,10 @@ export const commonFlags = {
 /**
  * Makes what the commands are given.
  *
+ * @param fromDotEnv The variables that `.env` gave.
  * @returns The context of this process.
  */
-export function createContext(): Cli {
+export function createContext(fromDotEnv: readonly string[] = []): Cli {
   const { stdout, stderr, env } = process;
   const redact = redactor(env);
   const colours = (stream: { readonly isTTY?: boolean }) =>
@@ -84,6 +89,9 @@ export function createContext(): Cli {
     printJson: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     say: (line) => void stderr.write(`${redact(line)}\n`),
     redact,
+    redactJson: (value) =>
+      JSON.parse(JSON.stringify(value), (_, each: unknown) => typeof each === "string" ? redact(each) : each),
+    fromDotEnv,
     exitCode: 0,
   };
   return cli;

@@ -27,20 +27,23 @@ export async function main(args: readonly string[]): Promise<number> {
       throw error;
     });
   }
+  let fromDotEnv: readonly string[];
   try {
-    await loadDotEnv();
+    fromDotEnv = await loadDotEnv();
   } catch (error) {
     createContext().say(`error: Cannot read .env: ${errorText(error, debug)}`);
     return exitCodes.failed;
   }
-  const cli = createContext();
+  const cli = createContext(fromDotEnv);
   await run(createApp(debug), args, cli);
   return exitCodeOf(cli.process.exitCode) || cli.exitCode;
 }
 
-// What the process has set already counts more than the file.
-async function loadDotEnv(): Promise<void> {
-  if (!existsSync(resolve(".env"))) return;
+// What the process has set already counts more than the file. Returns the names that came from it.
+async function loadDotEnv(): Promise<readonly string[]> {
+  if (!existsSync(resolve(".env"))) return [];
   const { load } = await import("@std/dotenv");
-  await load({ export: true });
+  const before = new Set(Object.keys(process.env));
+  const variables = await load({ export: true });
+  return Object.keys(variables).filter((name) => !before.has(name));
 }
