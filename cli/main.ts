@@ -4,11 +4,12 @@
  * @module
  */
 
-import { run } from "@stricli/core";
+import { proposeCompletions, run } from "@stricli/core";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { createApp } from "./app.ts";
+import { completeFlag } from "./commands/completions.ts";
 import { createContext } from "./context.ts";
 import { readEnvironment } from "./environment.ts";
 import { errorText, exitCodeOf, exitCodes } from "./exit.ts";
@@ -40,7 +41,12 @@ export async function main(args: readonly string[]): Promise<number> {
     say("warning: .env may not be read, so it is passed over: --allow-read=.env allows it");
   }
   const cli = createContext(fromDotEnv);
-  await run(createApp(debug), args, cli);
+  const app = createApp(debug);
+  if (args[0] === completeFlag) {
+    for (const { completion } of await proposeCompletions(app, args.slice(1), cli)) cli.print(completion);
+    return exitCodes.done;
+  }
+  await run(app, args, cli);
   return exitCodeOf(cli.process.exitCode) || cli.exitCode;
 }
 

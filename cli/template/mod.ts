@@ -13,7 +13,7 @@ import { configError } from "./errors.ts";
 
 /** How an {@linkcode AcornBackend} is set up. */
 export interface AcornOptions {
-  /** The folder of the messages. By default `./acorn`. */
+  /** The folder of the messages. By default `./messages`. */
   readonly folder?: string;
   /** The namespace of the messages in the folder. By default `application_events`. */
   readonly exchange?: string;
@@ -33,7 +33,7 @@ export default class AcornBackend implements MessageQueueBackend {
    * @param options How to set it up.
    */
   constructor(options: AcornOptions = {}) {
-    const { folder = "./acorn", exchange = "application_events", leaseMs = 30_000 } = options;
+    const { folder = "./messages", exchange = "application_events", leaseMs = 30_000 } = options;
     this.#engine = new Engine(folder, exchange, leaseMs);
   }
 
