@@ -82,7 +82,17 @@ export {
 export {
   type DiscoveryOptions,
   getMessageQueueBackend,
+  type Limits,
+  listPlugins,
+  type ListPluginsOptions,
+  type LockedPlugins,
+  lockPlugins,
+  type LockPluginsOptions,
   openQueue,
+  pinPlugin,
+  type PluginInfo,
   type PluginOption,
   type RemoteOptions,
+  type VerifiedPlugins,
+  verifyPlugins,
 } from "./plugins/open.ts";

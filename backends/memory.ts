@@ -1,7 +1,5 @@
 /**
- * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first.
- *
- * Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
+ * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first. Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
  * they are given the same `store`.
  *
  * @module
@@ -25,6 +23,7 @@ import type { Payload } from "../core/codec.ts";
 import { consumePayloads } from "../core/consumer.ts";
 import type { Env } from "../core/env.ts";
 import { MessageQueueError } from "../core/errors.ts";
+import { type Logger, loggerFromEnv, silentLogger } from "../core/logger.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
 import { onAbort } from "../core/signals.ts";
@@ -47,6 +46,12 @@ export interface MemoryOptions {
    * @default {300_000}
    */
   readonly dedupWindowMs?: number;
+  /**
+   * Where to say what happens.
+   *
+   * @default {silentLogger}
+   */
+  readonly logger?: Logger;
   /** The clock and its timers, for tests. */
   readonly clock?: Clock;
 }
@@ -87,6 +92,7 @@ export class MemoryBackend implements DurableBackend {
   readonly deadLetters: DeadLetterStore;
   readonly #log: Log;
   readonly #store: string | undefined;
+  readonly #logger: Logger;
   readonly #receivers = new Set<MemoryReceiver>();
   #disposed = false;
 
@@ -97,12 +103,13 @@ export class MemoryBackend implements DurableBackend {
    * @throws {RangeError} When a bound is out of range.
    */
   constructor(options: MemoryOptions = {}) {
-    const { store, maxLength, maxAgeMs, dedupWindowMs = 300_000, clock = systemClock } = options;
+    const { store, maxLength, maxAgeMs, dedupWindowMs = 300_000, clock = systemClock, logger = silentLogger } = options;
     if (maxLength !== undefined) checkInteger("maxLength", maxLength, 1);
     if (maxAgeMs !== undefined) checkDuration("maxAgeMs", maxAgeMs, 1);
     checkDuration("dedupWindowMs", dedupWindowMs, 0);
     const make = () => new Log({ maxLength, maxAgeMs, dedupWindowMs, clock });
     this.#store = store;
+    this.#logger = logger;
     this.#log = store === undefined ? make() : share(store, make);
     this.groups = new MemoryGroups(this.#log);
     this.deadLetters = new MemoryDeadLetters(this.#log);
@@ -115,8 +122,8 @@ export class MemoryBackend implements DurableBackend {
    * @returns The backend.
    */
   static fromEnv(env: Env): MemoryBackend {
-    const url = env.getOptional("MESSAGE_QUEUE_URL");
-    return url?.startsWith("memory:") ? new MemoryBackend({ store: url.slice("memory:".length) }) : new MemoryBackend();
+    const [, store] = env.getOptional("MESSAGE_QUEUE_URL")?.match(/^memory:(.+)$/) ?? [];
+    return new MemoryBackend({ logger: loggerFromEnv(env, "backend"), ...(store !== undefined && { store }) });
   }
 
   /** Stores one message. */
@@ -142,6 +149,7 @@ export class MemoryBackend implements DurableBackend {
     const group = this.#log.openGroup(options.group, keys === undefined ? {} : { keys });
     const receiver = new MemoryReceiver(group, options.leaseMs, () => this.#receivers.delete(receiver));
     this.#receivers.add(receiver);
+    this.#logger.debug(`Memory: a receiver of group "${group.name}" with filter "${group.keys}" is open`);
     return receiver;
   }
 
@@ -165,6 +173,7 @@ export class MemoryBackend implements DurableBackend {
     if (shared !== undefined && --shared.users > 0) return;
     if (this.#store !== undefined) stores.delete(this.#store);
     this.#log.dispose();
+    this.#logger.debug("Memory: the store is gone");
   }
 
   #checkOpen(): void {

@@ -186,9 +186,16 @@ function explain(error: unknown, shown: string, { specifier, asked }: ImportDeta
     /not a dependency|not prefixed with|Could not (?:find|resolve)|not found|not exist/.test(text)
   ) return notInstalled(specifier, name, asked, error);
   const kind = isSyntax(error, text) ? "its code does not parse" : "its code failed while it was loaded";
-  return new MessageQueueError("plugin_failed", `Cannot load ${shown} (asked for by ${asked}): ${kind}. ${text}`, {
-    cause: error,
-  });
+  const hint = /export named|Export named|no exported|not found in module/.test(text)
+    ? ". A type must be imported as one: `import type`"
+    : "";
+  return new MessageQueueError(
+    "plugin_failed",
+    `Cannot load ${shown} (asked for by ${asked}): ${kind}. ${text}${hint}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function isSyntax(error: unknown, text: string): boolean {

@@ -4,87 +4,30 @@
  * @module
  */
 
-import type { MessageQueueBackend, MessageQueueBackendModule } from "../core/backend.ts";
-import { type Env, processEnv } from "../core/env.ts";
+import type { MessageQueueBackend } from "../core/backend.ts";
 import { describeError, MessageQueueError } from "../core/errors.ts";
-import { type Logger, loggerFromEnv } from "../core/logger.ts";
 import type { MessageQueueOptions } from "../core/options.ts";
 import { MessageQueue } from "../core/queue.ts";
-import { folderUrl } from "./files.ts";
-import { loadSpecifier } from "./load.ts";
-import { checkBackend, chooseBackend, isBackendModule } from "./module.ts";
-import { hideCredentials, showUrl } from "./remote/url.ts";
-import { type Choice, choose, chooseOnly } from "./selection.ts";
-import { type RemoteOptions, type RemoteSettings, remoteSettings } from "./settings.ts";
-import {
-  builtinEntries,
-  type Entry,
-  lookUp,
-  optionSources,
-  type PluginOption,
-  readSources,
-  type Sources,
-} from "./sources.ts";
+import { discovery, type DiscoveryOptions } from "./discovery.ts";
+import { findModule } from "./find.ts";
+import { checkBackend } from "./module.ts";
+import { hideCredentials } from "./remote/url.ts";
 
-export type { PluginOption } from "./sources.ts";
+export type { DiscoveryOptions } from "./discovery.ts";
+export {
+  listPlugins,
+  type ListPluginsOptions,
+  type LockedPlugins,
+  lockPlugins,
+  type LockPluginsOptions,
+  pinPlugin,
+  type PluginInfo,
+  type VerifiedPlugins,
+  verifyPlugins,
+} from "./manage.ts";
+export type { Limits } from "./remote/limits.ts";
 export type { RemoteOptions } from "./settings.ts";
-
-/** Where a backend is looked for. */
-export interface DiscoveryOptions extends RemoteOptions {
-  /**
-   * The backend: its name, a specifier (a URL, `jsr:`, `npm:`, a path), or what makes it. Nothing else is then looked at.
-   *
-   * @default {what the variables say}
-   */
-  readonly backend?: string | MessageQueueBackendModule;
-  /**
-   * Backends by name, before all other places: a specifier, a function that imports a module, or what makes the backend.
-   *
-   * @default {{}}
-   */
-  readonly plugins?: Readonly<Record<string, PluginOption>>;
-  /**
-   * Where the variables are read, here and by the backend.
-   *
-   * @default {processEnv}
-   */
-  readonly env?: Env;
-  /**
-   * Where to say what happens.
-   *
-   * @default {warnings and errors to standard error; more with ABSTRACT_BACKEND_DEBUG}
-   */
-  readonly logger?: Logger;
-  /**
-   * The application's folder, as path or URL: relative specifiers, the default map, packages and the lock are looked for from there.
-   *
-   * @default {the working directory}
-   */
-  readonly baseUrl?: string | URL;
-}
-
-/** A discovery under way: the options, complete. */
-export interface Discovery {
-  /** What the application gave. */
-  readonly options: DiscoveryOptions;
-  /** Where the variables are read. */
-  readonly env: Env;
-  /** Where to say what happens. */
-  readonly logger: Logger;
-  /** The application's folder. */
-  readonly base: URL;
-}
-
-/**
- * Completes the options of a discovery.
- *
- * @param options What the application gave.
- * @returns The discovery.
- */
-export function discovery(options: DiscoveryOptions): Discovery {
-  const env = options.env ?? processEnv;
-  return { options, env, logger: options.logger ?? loggerFromEnv(env, "queue"), base: folderUrl(options.baseUrl) };
-}
+export type { PluginOption } from "./sources.ts";
 
 /**
  * Finds the backend that the application is to use, and makes it.
@@ -107,8 +50,9 @@ export function discovery(options: DiscoveryOptions): Discovery {
  * ```
  */
 export async function getMessageQueueBackend(options: DiscoveryOptions = {}): Promise<MessageQueueBackend> {
-  const { env, logger, base } = discovery(options);
-  const { module, where } = await findModule({ options, env, logger, base });
+  const found = discovery(options);
+  const { env, logger } = found;
+  const { module, where } = await findModule(found);
   logger.debug(`The backend comes from ${where}`);
   let made: unknown;
   try {
@@ -142,120 +86,4 @@ export async function getMessageQueueBackend(options: DiscoveryOptions = {}): Pr
 export async function openQueue(options: DiscoveryOptions & MessageQueueOptions = {}): Promise<MessageQueue> {
   const backend = await getMessageQueueBackend(options);
   return new MessageQueue(backend, { ...options, logger: discovery(options).logger });
-}
-
-interface Found {
-  readonly module: MessageQueueBackendModule;
-  readonly where: string;
-}
-
-async function findModule(found: Discovery): Promise<Found> {
-  const { backend } = found.options;
-  if (backend !== undefined && typeof backend !== "string") {
-    const where = "the backend option";
-    // A namespace object of a module is taken as well.
-    return { module: isBackendModule(backend) ? backend : chooseBackend(backend, { where }), where };
-  }
-  const choice = decide(found);
-  if (choice.kind === "specifier") return await findSpecifier(choice, found);
-  const { plugins } = found.options;
-  if (choice.kind === "name" && plugins !== undefined && Object.hasOwn(plugins, choice.name)) {
-    // What the application itself says needs no look elsewhere, and so no permission.
-    const sources = optionSources(plugins, found.base);
-    return await findEntry(lookUp(choice.name, sources, choice.by), sources, found);
-  }
-  const sources = await readSources(sourceOptions(found));
-  if (choice.kind === "name") return await findEntry(lookUp(choice.name, sources, choice.by), sources, found);
-  const only = chooseOnly(candidates(sources));
-  if (only !== undefined) return await findEntry(lookUp(only, sources, "being the only plugin"), sources, found);
-  found.logger.warn(
-    "No backend is configured, so messages are kept in memory and are gone when this process ends. " +
-      "Name one by MESSAGE_QUEUE_BACKEND or ABE_MQ_PLUGIN_URL; MESSAGE_QUEUE_BACKEND=memory says that memory is meant",
-  );
-  return await findEntry(lookUp("memory", sources, "default"), sources, found);
-}
-
-/**
- * What an application's options and variables ask for.
- *
- * @param found The discovery.
- * @returns What to load.
- */
-export function decide({ options, env }: Discovery): Choice {
-  const argument = typeof options.backend === "string" ? options.backend : undefined;
-  // A variable that cannot matter is not read: each read is a permission on Deno.
-  if (argument !== undefined) return choose({ argument });
-  return choose({
-    url: env.get("ABE_MQ_PLUGIN_URL"),
-    name: env.get("MESSAGE_QUEUE_BACKEND") ?? env.getOptional("QUEUE_BACKEND"),
-  });
-}
-
-/**
- * Where the names of a discovery are read from.
- *
- * @param found The discovery.
- * @returns What `readSources` needs.
- */
-export function sourceOptions(found: Discovery): Parameters<typeof readSources>[0] {
-  return {
-    plugins: found.options.plugins,
-    env: found.env,
-    base: found.base,
-    fetchText: async (url) => {
-      const { fetchText } = await import("./remote/load.ts");
-      return await fetchText(url, settingsOf(found));
-    },
-  };
-}
-
-function settingsOf(found: Discovery, sources?: Sources): RemoteSettings {
-  return remoteSettings(found.options, { ...found, ...(sources !== undefined && { integrity: sources.integrity }) });
-}
-
-async function findSpecifier(choice: Choice & { kind: "specifier" }, found: Discovery): Promise<Found> {
-  const { specifier, name, by } = choice;
-  const namespace = await loadSpecifier(specifier, settingsOf(found), by);
-  const where = showUrl(specifier);
-  return { module: chooseBackend(namespace, { where, name, strict: true }), where };
-}
-
-async function findEntry(entry: Entry, sources: Sources, found: Discovery): Promise<Found> {
-  const { name, specifier, load, where: place } = entry;
-  const where = entry.from === "built-in" ? `the built-in backend ${name}` : `${name} (${place})`;
-  const namespace = load !== undefined
-    ? await loadBy(load, where)
-    : await loadSpecifier(specifier ?? name, settingsOf(found, sources), where);
-  return {
-    module: chooseBackend(namespace, {
-      where: specifier === undefined ? where : `${where}: ${showUrl(specifier)}`,
-      name,
-    }),
-    where,
-  };
-}
-
-async function loadBy(load: () => Promise<unknown>, where: string): Promise<unknown> {
-  try {
-    return await load();
-  } catch (error) {
-    if (error instanceof MessageQueueError) throw error;
-    throw new MessageQueueError(
-      "plugin_failed",
-      `Cannot load ${where}: ${hideCredentials(describeError(error))}`,
-      { cause: error },
-    );
-  }
-}
-
-function candidates(sources: Sources): { name: string; where: string }[] {
-  const byName = new Map<string, { name: string; where: string }>();
-  const builtins = new Set(builtinEntries().map((entry) => entry.name));
-  for (const { name, where, from, packageName } of sources.configured) {
-    // A package whose short name is taken goes by its full one.
-    const isTaken = byName.has(name) || (from === "dependency" && builtins.has(name));
-    const key = from === "dependency" && isTaken ? packageName ?? name : name;
-    if (!byName.has(key)) byName.set(key, { name: key, where });
-  }
-  return [...byName.values()];
 }

@@ -11,7 +11,7 @@ import type { Env } from "../core/env.ts";
 import { ConfigError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { platform, runtime } from "../core/runtime.ts";
-import type { Limits } from "./remote/fetch.ts";
+import type { Limits } from "./remote/limits.ts";
 
 /** How code from URLs is loaded. */
 export interface RemoteOptions {

@@ -219,7 +219,8 @@ function fileUrlOf(path: string, base: URL): string {
 function remoteMap(text: string, url: URL, where: string): ImportMap {
   const map = parseImportMap(text, url, where);
   for (const [name, specifier] of map.imports) {
-    if (!/^(?:https?|jsr|npm):|^[@\w]/i.test(specifier) || /^(?:file|data|blob):/i.test(specifier)) {
+    const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(specifier)?.[1]?.toLowerCase();
+    if (scheme !== undefined && !["https", "http", "jsr", "npm"].includes(scheme)) {
       throw new MessageQueueError(
         "plugin_refused",
         `Cannot use ${where}: it maps ${quoteName(name)} to something that is not \`https:\`, \`jsr:\` or \`npm:\``,

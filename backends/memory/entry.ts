@@ -28,6 +28,8 @@ export interface Shared {
   readonly end: number;
   /** The entry at a position from `start` to before `end`. */
   at(position: number): Entry;
+  /** Messages that were published with a delay and are not due yet, in no order. */
+  delayed(): Iterable<Message>;
   /** A group is done with an entry. */
   done(entry: Entry): void;
   /** Cuts off what every group has read. */

@@ -349,9 +349,11 @@ export class MemoryGroup {
       ready++;
       oldest = Math.min(oldest, message.publishedAt);
     }
+    let delayed = this.#delayed.size;
+    for (const { key } of this.#log.delayed()) if (this.#matches(key)) delayed++;
     return {
       ready,
-      delayed: this.#delayed.size,
+      delayed,
       inFlight: this.#claims.size,
       dead: this.dead.size,
       consumers: this.consumers.size,

@@ -69,6 +69,11 @@ export class Log implements Shared {
     return entry;
   }
 
+  /** Messages that were published with a delay and are not due yet, in no order. */
+  delayed(): Iterable<Message> {
+    return this.#delayed.values();
+  }
+
   /** Stores messages, all or none. */
   publish(messages: readonly Message[]): void {
     const fresh = messages.some((message) => message.deduplicate) ? this.#withoutDuplicates(messages) : messages;

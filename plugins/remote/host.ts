@@ -13,10 +13,14 @@ import { MessageQueueError } from "../../core/errors.ts";
 const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => Promise<object>>([
   [".", () => import("../../mod.ts")],
   ["./memory", () => import("../../backends/memory.ts")],
+  ["./sqlite", () => import("../../backends/sqlite.ts")],
 ]);
 
 const symbolName = `@abe/mq/host ${import.meta.url}`;
 const key = Symbol.for(symbolName);
+/** The paths that a plugin may import. */
+export const hostPaths: readonly string[] = [...parts.keys()];
+
 const loaded = new Map<string, object>();
 
 /**

@@ -10,10 +10,11 @@ import { ConfigError, MessageQueueError } from "../../core/errors.ts";
 import { runtime } from "../../core/runtime.ts";
 import { cacheFolder, type RemoteSettings } from "../settings.ts";
 import { emitGraph } from "./emit.ts";
-import { deadline, defaultLimits, fetchBytes, type FetchContext } from "./fetch.ts";
+import { deadline, fetchBytes, type FetchContext } from "./fetch.ts";
 import { type GraphContext, loadGraph } from "./graph.ts";
 import { checkDigest, parseDigest } from "./integrity.ts";
 import { defaultRegistry, jsrRegistry } from "./jsr.ts";
+import { defaultLimits } from "./limits.ts";
 import { readLock } from "./lock.ts";
 import { type Lock, type Pins, Recorder } from "./pins.ts";
 import { Store } from "./store.ts";
@@ -53,6 +54,8 @@ export interface Strictness {
   readonly digest?: string | undefined;
   /** The lock, if there is one. */
   readonly lock?: Lock | undefined;
+  /** Whether the entry is in the lock. */
+  readonly locked: boolean;
 }
 
 /**
@@ -64,8 +67,11 @@ export interface Strictness {
  * @throws {ConfigError} When the lock is needed and not there, or is no lock.
  */
 export async function strictness(entry: Entry, settings: RemoteSettings): Promise<Strictness> {
+  const { specifier } = entry;
   const lock = await readLock(settings.lock, settings.lockRequired || settings.frozen);
-  return { digest: entry.digest ?? settings.digest ?? settings.integrity.get(entry.specifier), lock };
+  const locked = lock !== undefined &&
+    (lock.modules.has(specifier) || lock.redirects.has(specifier) || lock.jsr.has(specifier));
+  return { digest: entry.digest ?? settings.digest ?? settings.integrity.get(specifier), lock, locked };
 }
 
 /**
@@ -91,10 +97,7 @@ const warned = new Set<string>();
  */
 export function warnUnpinned(entry: Entry, pinned: Strictness, settings: RemoteSettings): void {
   const { specifier } = entry;
-  const { lock, digest } = pinned;
-  const isLocked = lock !== undefined &&
-    (lock.modules.has(specifier) || lock.redirects.has(specifier) || lock.jsr.has(specifier));
-  if (isLocked || digest !== undefined || specifier.startsWith("http:") || warned.has(specifier)) return;
+  if (pinned.locked || pinned.digest !== undefined || specifier.startsWith("http:") || warned.has(specifier)) return;
   warned.add(specifier);
   settings.logger.warn(
     `The code of ${showUrl(specifier)} is not pinned: whoever controls that server decides what runs here. ` +
@@ -147,16 +150,11 @@ export function graphContext(
   const { lock, digest } = pinned;
   const integrity = new Map(settings.integrity);
   if (digest !== undefined && !entry.specifier.startsWith("jsr:")) integrity.set(new URL(entry.specifier).href, digest);
-  const sealed = settings.frozen
-    ? "loading is frozen (ABE_MQ_PLUGIN_FROZEN or the frozen option)"
-    : digest !== undefined
-    ? `the digest of ${showUrl(entry.specifier)} vouches for what it imports only through a lock`
-    : undefined;
   const pins: Pins = {
     integrity,
     entryDigest: digest,
     frozen: settings.frozen,
-    sealed,
+    sealed: whySealed(entry, pinned, settings),
     ...(lock !== undefined && { lock: { content: lock, path: settings.lock } }),
   };
   return {
@@ -167,6 +165,16 @@ export function graphContext(
     jsr: jsrRegistry(settings.env.getOptional("JSR_URL") ?? defaultRegistry),
     base: settings.base,
   };
+}
+
+function whySealed(entry: Entry, pinned: Strictness, settings: RemoteSettings): string | undefined {
+  if (settings.frozen) return "loading is frozen (ABE_MQ_PLUGIN_FROZEN or the frozen option)";
+  const shown = showUrl(entry.specifier);
+  if (pinned.locked) return `${shown} is locked together with what it imported then`;
+  // The digest of one file says nothing about the files that it imports.
+  return pinned.digest === undefined
+    ? undefined
+    : `the digest of ${shown} vouches for what it imports only through a lock`;
 }
 
 function fetchContext(settings: RemoteSettings, signal: AbortSignal): FetchContext {

@@ -28,21 +28,38 @@ interface Handled {
 }
 
 const groups = { audit: "#", issues: "github.issues.*" };
-// The application waits for what is missing; nothing here takes longer than some seconds.
-const deadlineMs = 90_000;
+
+/** Options of {@linkcode runDemo}. */
+export interface DemoOptions {
+  /** A built-in backend; absent means the one that is served. */
+  readonly backend?: string | undefined;
+  /**
+   * The folder that is served, whose `mod.ts` is the backend.
+   *
+   * @default {"examples/feed_plugin"}
+   */
+  readonly folder?: string;
+  /**
+   * The application waits for what is missing; it is killed after so many milliseconds.
+   *
+   * @default {90_000}
+   */
+  readonly timeoutMs?: number;
+}
 
 /**
  * Runs the event feed of `examples/` under a runtime.
  *
  * @param runtime The application's runtime.
- * @param backend A built-in backend; absent means the one in `examples/feed_plugin`, loaded by URL.
+ * @param options What it runs on.
  * @returns What happened.
  */
-export async function runDemo(runtime: Runtime, backend?: string): Promise<Account> {
+export async function runDemo(runtime: Runtime, options: DemoOptions = {}): Promise<Account> {
+  const { backend, folder: served = join(root, "examples/feed_plugin"), timeoutMs = 90_000 } = options;
   const events = await webhookEvents();
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-demo-"));
   const requests: string[] = [];
-  const server = await serve(join(root, "examples/feed_plugin"), requests);
+  const server = await serve(served, requests);
   const address = server.address();
   const port = typeof address === "object" ? address?.port : undefined;
   const url = `http://127.0.0.1:${port}/mod.ts`;
@@ -60,7 +77,7 @@ export async function runDemo(runtime: Runtime, backend?: string): Promise<Accou
       },
     });
     const input = events.map((event) => `${JSON.stringify(event)}\n`).join("");
-    const result = await run(command, { input, timeoutMs: deadlineMs });
+    const result = await run(command, { input, timeoutMs });
     const handled: Handled[] = result.stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
     const checks = Object.entries(groups).map(([group, keys]) => check(group, keys, events, handled));
     const failed = handledFailures(result.stderr);

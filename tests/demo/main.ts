@@ -22,6 +22,6 @@ if (runtime === undefined) {
   process.exit(2);
 }
 if (!values.prepared) await prepare();
-const account = await runDemo(runtime as Runtime, values.backend);
+const account = await runDemo(runtime as Runtime, { backend: values.backend });
 console.log(account.lines.join("\n"));
 process.exit(account.ok ? 0 : 1);

@@ -1,6 +1,6 @@
 /** A server on loopback for modules, written by hand in each test. */
 
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 /** What a path answers: text, or a function that answers itself. */
@@ -43,8 +43,7 @@ export async function serve(answers: Record<string, Answer>): Promise<TestServer
       response.writeHead(200, { "content-type": types[extension] ?? "text/plain" }).end(answer);
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
+  const port = await listen(server);
   return {
     origin: `http://127.0.0.1:${port}`,
     host: `127.0.0.1:${port}`,
@@ -80,4 +79,19 @@ export default class LineBackend {
   async *consume() { while (this.lines.length > 0) yield this.lines.shift(); }
 }
 `;
+}
+
+const portsSeen = new Set<number>();
+
+/** Listens on a port that no earlier server of this process had: Deno keeps modules by their URL for as long as the process lives. */
+async function listen(server: Server): Promise<number> {
+  for (;;) {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    if (!portsSeen.has(port)) {
+      portsSeen.add(port);
+      return port;
+    }
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
 }
