@@ -193,7 +193,8 @@ class Batch {
       for (const row of rows) {
         if (this.claims.length === max) break;
         cursor = row.position;
-        scanned++;
+        // An ordered message takes statements of its own.
+        scanned += row.ordering_key === null ? 1 : 4;
         const wanted = row.only_group === null ? matches === undefined || matches(row.key) : row.only_group === groupId;
         const reason = wanted ? this.#refusal(row) : undefined;
         if (!wanted) {
