@@ -9,6 +9,7 @@
 
 import type {
   Capabilities,
+  ConsumeOptions,
   DeadLetterStore,
   DurableBackend,
   GroupStats,
@@ -17,10 +18,13 @@ import type {
   ReceiveOptions,
   Receiver,
 } from "../core/backend.ts";
-import { describeError } from "../core/errors.ts";
+import type { Payload } from "../core/codec.ts";
+import { consumePayloads } from "../core/consumer.ts";
 import type { Env } from "../core/env.ts";
+import { describeError } from "../core/errors.ts";
 import { type Logger, loggerFromEnv, silentLogger } from "../core/logger.ts";
-import type { Message } from "../core/message.ts";
+import type { Message, PublishOptions } from "../core/message.ts";
+import { publishOne } from "../core/publish.ts";
 import { Broker } from "./redis/broker.ts";
 import type { CreateRedisClient } from "./redis/connection.ts";
 import { RedisDeadLetters } from "./redis/dead_letters.ts";
@@ -115,6 +119,16 @@ export class RedisBackend implements DurableBackend {
   /** Connects to every server that has a part of the exchange, and checks its version. */
   async connect(): Promise<void> {
     await this.#broker.connect();
+  }
+
+  /** See {@linkcode MessageQueueBackend.publish}. */
+  publish(key: string, payload: Payload, options?: PublishOptions): Promise<void> {
+    return publishOne(this, key, payload, options);
+  }
+
+  /** See {@linkcode MessageQueueBackend.consume}. */
+  consume(options?: ConsumeOptions): AsyncIterable<Payload> {
+    return consumePayloads(this, options);
   }
 
   /** See {@linkcode MessageQueueBackend.publishMany}. */

@@ -320,3 +320,12 @@ export interface QueueStats {
   /** By group. */
   readonly groups: Readonly<Record<string, GroupStats>>;
 }
+
+/** The group of those who name none. */
+export const defaultGroup = "default";
+
+/** How long a message is a consumer's unless renewed, in milliseconds. */
+export const defaultLeaseMs = 30_000;
+
+/** After so many attempts a message becomes a dead letter, unless its group says otherwise. */
+export const defaultMaxAttempts = 10;

@@ -99,6 +99,8 @@ export class MessageQueueError extends Error {
   readonly retryable: boolean;
 
   /**
+   * Makes an error.
+   *
    * @param code What went wrong, for programs.
    * @param message What went wrong and what would mend it, for people.
    * @param options Cause, and whether to try again.
@@ -142,6 +144,8 @@ export class ConfigError extends MessageQueueError {
   readonly problems: readonly string[];
 
   /**
+   * Makes an error of all problems found.
+   *
    * @param problems One sentence for each problem, naming the variable or option.
    * @param options The cause.
    */
@@ -188,6 +192,8 @@ export class PublishManyError extends MessageQueueError {
   readonly failures: readonly PublishFailure[];
 
   /**
+   * Makes an error of what was not stored.
+   *
    * @param total How many messages the batch had.
    * @param failures Which were not stored, and why.
    */

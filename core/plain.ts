@@ -1,0 +1,283 @@
+/**
+ * What a backend of three methods gets: the receiver that it lacks, made from its `consume`.
+ *
+ * Its `consume` yields bare payloads and asking for the next one acks the last, so a message is settled by asking for the next, is
+ * retried in place, and goes to a queue of dead letters that the application names.
+ *
+ * @module
+ */
+
+import {
+  type Claim,
+  defaultMaxAttempts,
+  type MessageQueueBackend,
+  type PullOptions,
+  type ReceiveOptions,
+  type Receiver,
+  type Settlement,
+} from "./backend.ts";
+import type { Payload } from "./codec.ts";
+import { describeError, MessageQueueError } from "./errors.ts";
+import type { Headers } from "./message.ts";
+import { onAbort, pause, settledWithin } from "./signals.ts";
+
+/** A message that a backend of three methods gave up on. */
+export interface PlainDeadLetter {
+  readonly group: string;
+  readonly payload: Payload;
+  readonly headers: Headers;
+  readonly reason: string;
+  readonly error: string | undefined;
+  readonly attempts: number;
+}
+
+/** Takes dead letters; absent when the application named no queue for them. */
+export type BuryPlain = ((deadLetter: PlainDeadLetter) => Promise<void>) | undefined;
+
+// The envelope: an object with exactly these members. A payload that happens to look like one is put into one.
+const mark = "abe-mq:envelope";
+
+interface Envelope {
+  readonly [mark]: 1;
+  readonly headers: Headers;
+  readonly payload: Payload;
+}
+
+function isEnvelope(payload: Payload): payload is Envelope {
+  return mark in payload && "headers" in payload && "payload" in payload && Object.keys(payload).length === 3;
+}
+
+/**
+ * Puts headers around a payload, when there are any.
+ *
+ * @param payload The payload.
+ * @param headers The headers.
+ * @returns What the backend's `publish` is given.
+ */
+export function wrapPlain(payload: Payload, headers: Headers): Payload {
+  if (Object.keys(headers).length === 0 && !isEnvelope(payload)) return payload;
+  return { [mark]: 1, headers, payload } satisfies Envelope;
+}
+
+interface PlainClaim extends Claim {
+  readonly payload: Payload;
+  readonly lane: Lane;
+}
+
+const noHeaders: Headers = Object.freeze({});
+// A generator that ignores its signal cannot be ended; a close waits no longer than this for it.
+const endPatienceMs = 5_000;
+
+/** One iteration of the backend's `consume`, and the message that it gave last. */
+class Lane {
+  readonly #start: () => AsyncIterator<Payload>;
+  #iterator: AsyncIterator<Payload> | undefined;
+  /** The `next()` under way. */
+  pending: Promise<void> | undefined;
+  /** What came and was not yet claimed. */
+  arrived: IteratorResult<Payload> | undefined;
+  failure: { readonly error: unknown } | undefined;
+  /** The claim that is out, or waits for its next attempt. */
+  claim: PlainClaim | undefined;
+  retryAt: number | undefined;
+
+  constructor(start: () => AsyncIterator<Payload>) {
+    this.#start = start;
+  }
+
+  /** Asks for the next message, which acks the last. */
+  ask(): Promise<void> {
+    this.pending ??= this.#ask();
+    return this.pending;
+  }
+
+  async #ask(): Promise<void> {
+    try {
+      this.#iterator ??= this.#start();
+      this.arrived = await this.#iterator.next();
+      if (this.arrived.done) this.#iterator = undefined;
+    } catch (error) {
+      this.failure = { error };
+      this.#iterator = undefined;
+    }
+    this.pending = undefined;
+  }
+
+  /** Releases what it gave last. */
+  async end(): Promise<void> {
+    await this.pending;
+    await this.#iterator?.return?.();
+  }
+}
+
+/** A {@linkcode Receiver} over a backend's `consume`. */
+export class PlainReceiver implements Receiver {
+  readonly #backend: MessageQueueBackend;
+  readonly #options: ReceiveOptions;
+  readonly #bury: BuryPlain;
+  readonly #abort = new AbortController();
+  readonly #lanes: Lane[] = [];
+  /** Ends the wait of a pull when a settlement has changed what there is to give. */
+  #wake = new AbortController();
+
+  constructor(backend: MessageQueueBackend, options: ReceiveOptions, bury: BuryPlain) {
+    this.#backend = backend;
+    this.#options = options;
+    this.#bury = bury;
+  }
+
+  async pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
+    const { groups = false } = this.#backend.capabilities ?? {};
+    while (!signal.aborted && !this.#abort.signal.aborted) {
+      const free = this.#lanes.filter((lane) => lane.claim === undefined);
+      const retry = this.#due();
+      if (retry !== undefined) return [retry];
+      // Competing iterations of one backend are only safe where it knows groups.
+      while (free.length < max && (groups || this.#lanes.length === 0)) {
+        const lane = new Lane(() => this.#iterate());
+        this.#lanes.push(lane);
+        free.push(lane);
+      }
+      const claims = this.#collect(free.slice(0, max));
+      if (claims.length > 0) return claims;
+      await this.#wait(free.slice(0, max), signal);
+    }
+    return [];
+  }
+
+  #iterate(): AsyncIterator<Payload> {
+    const { groups = false, keys = false } = this.#backend.capabilities ?? {};
+    return this.#backend.consume({
+      ...(groups && { group: this.#options.group }),
+      ...(keys && this.#options.keys !== undefined && { keys: this.#options.keys }),
+      signal: this.#abort.signal,
+    })[Symbol.asyncIterator]();
+  }
+
+  #due(): PlainClaim | undefined {
+    const now = Date.now();
+    for (const lane of this.#lanes) {
+      if (lane.claim === undefined || lane.retryAt === undefined || lane.retryAt > now) continue;
+      lane.retryAt = undefined;
+      lane.claim = { ...lane.claim, attempt: lane.claim.attempt + 1 };
+      return lane.claim;
+    }
+    return undefined;
+  }
+
+  #collect(lanes: readonly Lane[]): Claim[] {
+    const claims: Claim[] = [];
+    for (const lane of lanes) {
+      const { arrived, failure } = lane;
+      const ended = failure !== undefined || arrived?.done === true;
+      // An end is told by the next pull, when this one has something to give.
+      if (ended && claims.length > 0) continue;
+      lane.arrived = undefined;
+      lane.failure = undefined;
+      if (failure !== undefined) throw asConnectionError(failure.error);
+      if (arrived === undefined) continue;
+      if (arrived.done) {
+        throw new MessageQueueError("connection", "The backend's consume() ended by itself", { retryable: true });
+      }
+      lane.claim = this.#claim(lane, arrived.value);
+      claims.push(lane.claim);
+    }
+    return claims;
+  }
+
+  #claim(lane: Lane, value: Payload): PlainClaim {
+    const wrapped = isEnvelope(value);
+    return {
+      id: crypto.randomUUID(),
+      key: "",
+      body: "",
+      headers: wrapped ? value.headers : noHeaders,
+      payload: wrapped ? value.payload : value,
+      publishedAt: Date.now(),
+      attempt: 1,
+      lane,
+    };
+  }
+
+  async #wait(lanes: readonly Lane[], signal: AbortSignal): Promise<void> {
+    const wake = this.#wake = new AbortController();
+    const forget = [onAbort(signal, () => wake.abort()), onAbort(this.#abort.signal, () => wake.abort())];
+    const nextRetry = Math.min(...this.#lanes.map((lane) => lane.retryAt ?? Infinity));
+    const waits: Promise<unknown>[] = lanes.map((lane) => lane.ask());
+    waits.push(pause(Math.min(2 ** 31 - 1, Math.max(0, nextRetry - Date.now())), wake.signal));
+    await Promise.race(waits);
+    wake.abort();
+    for (const each of forget) each();
+  }
+
+  async settle(settlements: readonly Settlement[]): Promise<readonly boolean[]> {
+    const held: boolean[] = [];
+    try {
+      for (const settlement of settlements) held.push(await this.#settle(settlement));
+    } finally {
+      this.#wake.abort();
+    }
+    return held;
+  }
+
+  async #settle(settlement: Settlement): Promise<boolean> {
+    const lane = this.#lanes.find((each) => each.claim === settlement.claim);
+    const claim = lane?.claim;
+    if (lane === undefined || claim === undefined) return false;
+    if (settlement.verb === "nack") {
+      if (claim.attempt < defaultMaxAttempts) {
+        lane.retryAt = Date.now() + settlement.delayMs;
+        return true;
+      }
+      await this.#buryClaim(lane, claim, "exhausted", settlement.error);
+    } else if (settlement.verb === "reject") {
+      await this.#buryClaim(lane, claim, settlement.reason, settlement.error);
+    } else if (settlement.verb === "release") {
+      // Kept as the last one given, so that ending the iteration releases it.
+      this.#lanes.splice(this.#lanes.indexOf(lane), 1);
+      await settledWithin(lane.end(), endPatienceMs);
+      return true;
+    }
+    lane.claim = undefined;
+    return true;
+  }
+
+  async #buryClaim(lane: Lane, claim: PlainClaim, reason: string, error: string | undefined): Promise<void> {
+    // Until it is buried it is not done: when that fails it comes again.
+    lane.retryAt = Date.now();
+    if (this.#bury === undefined) {
+      const why = error === undefined ? reason : `${reason}: ${error}`;
+      throw new MessageQueueError(
+        "exhausted",
+        `A message failed for good (${why}) and there is no place for it: this backend has no dead letters, name a queue for them by the option deadLetters`,
+      );
+    }
+    const { payload, headers, attempt: attempts } = claim;
+    await this.#bury({ group: this.#options.group, payload, headers, reason, error, attempts });
+    lane.retryAt = undefined;
+  }
+
+  extend(): Promise<readonly boolean[]> {
+    return Promise.reject(new MessageQueueError("unsupported", "Cannot extend: this backend has no leases"));
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    const ends = Promise.all(this.#lanes.splice(0).map((lane) => lane.end()));
+    if (await settledWithin(ends, endPatienceMs)) await ends;
+    else throw new MessageQueueError("timeout", "The backend's consume() does not heed its signal");
+  }
+}
+
+// A plugin's author throws what the client library threw. What is no programming error is taken for a lost connection, because a
+// consumer must never end in silence.
+function asConnectionError(error: unknown): unknown {
+  if (error instanceof MessageQueueError) return error;
+  const isBug = error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError ||
+    error instanceof SyntaxError;
+  if (isBug) return error;
+  return new MessageQueueError("connection", `The backend's consume() failed: ${describeError(error)}`, {
+    cause: error,
+    retryable: true,
+  });
+}

@@ -1,0 +1,2 @@
+// Run by suites_test.ts alone: it ends before any test.
+throw new Error("Cannot even start");
