@@ -37,9 +37,11 @@ local function take(token, attempt, text)
   out[n + 1], out[n + 2], out[n + 3] = token, attempt, text
 end
 
-local function expired(text)
+-- The age of what came back from the dead letters counts from then, or it would be buried again at once.
+local function expired(token, text)
   if oldest == 0 then return false end
   local _, _, at = parse(text)
+  if string.sub(token, -1) == 'r' then at = born(token) end
   return at + oldest < time
 end
 
@@ -54,7 +56,7 @@ while #out < 2 + most * 3 and looked < most + 200 do
     call('ZREM', ready, token)
   elseif not matches(filter, key) then
     drop(g, token, text)
-  elseif expired(text) then
+  elseif expired(token, text) then
     bury(g, text, attempts, 'expired')
     drop(g, token, text)
   elseif attempts >= last then
@@ -91,7 +93,7 @@ if not single and call('ZCARD', ready) == 0 then
       local token, text = pad(item[1]) .. 'o', item[2][2]
       local _, key, _, ordering = parse(text)
       if matches(filter, key) then
-        if expired(text) then
+        if expired(token, text) then
           bury(g, text, 0, 'expired')
         elseif call('HSETNX', name('keys', g), ordering, token) == 1 then
           take(token, 1, text)

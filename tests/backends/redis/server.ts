@@ -5,31 +5,13 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, connect as connectSocket } from "node:net";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
-
-/** A program and the environment it needs. */
-export interface Program {
-  readonly path: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
-/** Finds redis-server: in the PATH, else in `.tools/`. */
-export function findRedisServer(name = "redis-server"): Program {
-  for (const folder of (process.env.PATH ?? "").split(":")) {
-    if (folder !== "" && existsSync(join(folder, name))) return { path: join(folder, name), env: {} };
-  }
-  const root = new URL("../../../.tools/redis/root/", import.meta.url).pathname;
-  const path = join(root, "usr/bin", name);
-  if (!existsSync(path)) throw new Error(`Cannot find ${name}: it is neither in the PATH nor in .tools/redis`);
-  const lib = join(root, "usr/lib", process.arch === "arm64" ? "aarch64-linux-gnu" : "x86_64-linux-gnu");
-  return { path, env: { LD_LIBRARY_PATH: lib } };
-}
+import { findProgram } from "../../programs.ts";
 
 /** A port that was free a moment ago. */
 export function freePort(): Promise<number> {
@@ -38,7 +20,9 @@ export function freePort(): Promise<number> {
     server.on("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const address = server.address();
-      server.close(() => typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port")));
+      server.close(() =>
+        typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))
+      );
     });
   });
 }
@@ -75,22 +59,43 @@ export interface RedisServerOptions {
 
 /** Starts a server and waits until it answers. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const program = findRedisServer();
+  const program = findProgram("redis-server");
+  if (program === undefined) throw new Error("Cannot find redis-server: `deno task prepare` fetches it");
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-redis-"));
   const port = options.port ?? await freePort();
   let child: ChildProcess | undefined;
   const start = async () => {
     const ports = options.tls ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)];
     const args = [
-      ...ports, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes", "--appendfsync", "always",
-      "--loglevel", "warning", "--logfile", join(folder, "redis.log"), ...options.args ?? [],
+      ...ports,
+      "--bind",
+      "127.0.0.1",
+      "--dir",
+      folder,
+      "--save",
+      "",
+      "--appendonly",
+      "yes",
+      "--appendfsync",
+      "always",
+      "--loglevel",
+      "warning",
+      "--logfile",
+      join(folder, "redis.log"),
+      ...options.args ?? [],
     ];
-    const started = spawn(program.path, args, { stdio: "ignore", env: { ...process.env, ...program.env }, cwd: dirname(folder) });
+    const started = spawn(program.command, args, {
+      stdio: "ignore",
+      env: { ...process.env, ...program.env },
+      cwd: dirname(folder),
+    });
     child = started;
     started.on("error", () => undefined);
     const deadline = Date.now() + 30_000;
     while (Date.now() < deadline) {
-      if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode}; see ${folder}/redis.log`);
+      if (started.exitCode !== null) {
+        throw new Error(`redis-server ended with ${started.exitCode}; see ${folder}/redis.log`);
+      }
       if (await answers(port, options)) return;
       await delay(20);
     }
