@@ -99,7 +99,7 @@ export class RedisReceiver implements Receiver {
         const settlement = settlements[i];
         if (settlement === undefined) continue;
         const claim = settlement.claim as RedisClaim;
-        if (claim.partition !== partition) continue;
+        if (claim.partition !== partition || claim.settled) continue;
         // A pending entry never changes its holder, so XACK itself is the fence. Where the entry may be gone, a script tells which is.
         if (settlement.verb === "ack" && isPending(claim.ref) && now < claim.safeUntil) acked.push(i);
         else scripted.push(i);
