@@ -27,6 +27,8 @@ export interface RedisClaim extends Claim {
   safeUntil: number;
   /** Whether it is settled, or lost. */
   settled: boolean;
+  /** Whether it was asked to be settled and no answer came. */
+  unsure: boolean;
 }
 
 /**
@@ -44,8 +46,22 @@ export function makeClaim(
 ): RedisClaim {
   const { id, key, body, headers, publishedAt, orderingKey } = message;
   const claim: RedisClaim = orderingKey === undefined
-    ? { id, key, body, headers, publishedAt, attempt, partition, ref, batch, safeUntil, settled: false }
-    : { id, key, body, headers, publishedAt, attempt, orderingKey, partition, ref, batch, safeUntil, settled: false };
+    ? { id, key, body, headers, publishedAt, attempt, partition, ref, batch, safeUntil, settled: false, unsure: false }
+    : {
+      id,
+      key,
+      body,
+      headers,
+      publishedAt,
+      attempt,
+      orderingKey,
+      partition,
+      ref,
+      batch,
+      safeUntil,
+      settled: false,
+      unsure: false,
+    };
   batch.claims.push(claim);
   batch.open++;
   return claim;

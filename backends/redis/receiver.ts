@@ -107,7 +107,12 @@ export class RedisReceiver implements Receiver {
       if (acked.length > 0) waits.push(this.#ack(partition, settlements, acked, results));
       if (scripted.length > 0) waits.push(this.#settleByScript(partition, settlements, scripted, results));
     }
-    await (waits.length === 1 ? waits[0] : Promise.all(waits));
+    try {
+      await (waits.length === 1 ? waits[0] : Promise.all(waits));
+    } catch (error) {
+      for (const { claim } of settlements) (claim as RedisClaim).unsure = true;
+      throw error;
+    }
     this.#keeper.settled(settlements.length);
     return results;
   }
@@ -203,7 +208,8 @@ export class RedisReceiver implements Receiver {
   }
 
   #settled(claim: RedisClaim, results: boolean[], index: number, held: boolean): void {
-    results[index] = held;
+    // Within its lease a claim can only be gone because the call whose answer was lost has settled it.
+    results[index] = held || (claim.unsure && performance.now() < claim.safeUntil);
     if (claim.settled) return;
     claim.settled = true;
     if (--claim.batch.open === 0) this.#batches.delete(claim.batch);
