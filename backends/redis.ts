@@ -73,7 +73,7 @@ export class RedisBackend implements DurableBackend {
   readonly #logger: Logger;
   readonly #keepers = new Map<string, Keeper>();
   readonly #receivers = new Set<RedisReceiver>();
-  #sweptAt = 0;
+  #sweeper: ReturnType<typeof setTimeout> | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -132,12 +132,14 @@ export class RedisBackend implements DurableBackend {
   }
 
   /** See {@linkcode MessageQueueBackend.publishMany}. */
-  async publishMany(messages: readonly Message[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+  publishMany(messages: readonly Message[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     const { signal } = options;
-    signal?.throwIfAborted();
+    if (signal?.aborted) return Promise.reject(signal.reason);
     const published = this.#publisher.publish(messages);
-    this.#sweep();
-    await (signal === undefined ? published : abortable(published, signal));
+    if (this.#sweeper === undefined && this.#closing === undefined) {
+      this.#sweeper = setTimeout(() => this.#sweep(), sweepMs);
+    }
+    return signal === undefined ? published : abortable(published, signal);
   }
 
   /** See {@linkcode MessageQueueBackend.receive}. */
@@ -197,6 +199,7 @@ export class RedisBackend implements DurableBackend {
 
   /** Closes what is open. Never hangs. */
   [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#sweeper);
     return this.#closing ??= (async () => {
       await Promise.all([...this.#receivers].map((receiver) => receiver.close()));
       this.#broker.close();
@@ -204,9 +207,7 @@ export class RedisBackend implements DurableBackend {
   }
 
   #sweep(): void {
-    const now = performance.now();
-    if (this.#sweptAt !== 0 && now - this.#sweptAt < sweepMs) return;
-    this.#sweptAt = now;
+    this.#sweeper = undefined;
     for (const { partition } of this.#broker.partitions) {
       this.#broker.run("sweep", partition, [], "sweep groups").catch((error) => {
         this.#logger.debug(`Cannot sweep groups: ${describeError(error)}`);

@@ -119,6 +119,12 @@ export class Broker {
     }
   }
 
+  /** The connection for a partition's commands, if it is open: for what is sent message by message. Map what it rejects by `fail`. */
+  open(partition: number): Connection | undefined {
+    const connection = this.#live[partition]?.connection;
+    return connection?.isOpen ? connection : undefined;
+  }
+
   /** Sends a command to the server of a partition. */
   async send(partition: number, args: readonly string[], action: string): Promise<unknown> {
     const commands = this.#live[partition];

@@ -58,8 +58,10 @@ export class Connection {
   readonly #timeoutMs: number;
   readonly #lost: (error: Error) => void;
   #open = true;
-  #waiting = 0;
-  /** When the last answer came, or the first command was sent after a rest. */
+  /** A command whose answer is looked out for, and the last one that was sent: answers come in order, so two are enough. */
+  #watched: Promise<unknown> | undefined;
+  #last: Promise<unknown> | undefined;
+  /** When the last answer was seen, or the first command was sent after a rest. */
   #heard = 0;
   /** Until when a blocking read may be silent. */
   #patience = 0;
@@ -154,24 +156,32 @@ export class Connection {
         new MessageQueueError("connection", `The connection to ${this.at} is closed`, { retryable: true }),
       );
     }
-    if (this.#waiting++ === 0) this.#heard = performance.now();
-    if (blockMs > 0) this.#patience = Math.max(this.#patience, performance.now() + blockMs);
-    this.#timer ??= setTimeout(() => this.#watch(), this.#timeoutMs);
-    const reply = this.#client.sendCommand(args);
-    reply.then(this.#answered, this.#answered);
+    if (blockMs > 0) this.#patience = performance.now() + blockMs;
+    const reply = this.#last = this.#client.sendCommand(args);
+    if (this.#watched === undefined) {
+      this.#heard = performance.now();
+      this.#timer ??= setTimeout(() => this.#watch(), this.#timeoutMs);
+      this.#look(reply);
+    }
     return reply;
+  }
+
+  #look(reply: Promise<unknown>): void {
+    this.#watched = reply;
+    reply.then(this.#answered, this.#answered);
   }
 
   readonly #answered = () => {
     this.#heard = performance.now();
     this.#warned = false;
-    this.#patience = 0;
-    if (--this.#waiting === 0 && this.#timer !== undefined && !this.#open) clearTimeout(this.#timer);
+    const last = this.#last;
+    if (last === undefined || last === this.#watched) this.#watched = this.#last = undefined;
+    else this.#look(last);
   };
 
   #watch(): void {
     this.#timer = undefined;
-    if (this.#waiting === 0 || !this.#open) return;
+    if (this.#watched === undefined || !this.#open) return;
     const rest = Math.max(this.#heard, this.#patience) + this.#timeoutMs - performance.now();
     if (rest > 0) {
       this.#warned = false;
