@@ -92,7 +92,7 @@ export class RedisReceiver implements Receiver {
     const results = new Array<boolean>(settlements.length).fill(false);
     const now = performance.now();
     const waits: Promise<void>[] = [];
-    for (const { partition } of this.#broker.partitions) {
+    for (let partition = 0; partition < this.#broker.partitions.length; partition++) {
       const acked: number[] = [];
       const scripted: number[] = [];
       for (let i = 0; i < settlements.length; i++) {
