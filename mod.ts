@@ -79,3 +79,11 @@ export {
   retryWithBackoff,
   type Subscription,
 } from "./core/runner.ts";
+export {
+  type DiscoveryOptions,
+  getMessageQueueBackend,
+  openQueue,
+  type PluginOption,
+  type RemoteOptions,
+} from "./plugins/open.ts";
+export type { Limits } from "./plugins/remote/limits.ts";

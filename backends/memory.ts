@@ -1,7 +1,5 @@
 /**
- * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first.
- *
- * Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
+ * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first. Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
  * they are given the same `store`.
  *
  * @module
@@ -25,6 +23,7 @@ import type { Payload } from "../core/codec.ts";
 import { consumePayloads } from "../core/consumer.ts";
 import type { Env } from "../core/env.ts";
 import { MessageQueueError } from "../core/errors.ts";
+import { type Logger, loggerFromEnv, silentLogger } from "../core/logger.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
 import { onAbort } from "../core/signals.ts";
@@ -47,6 +46,12 @@ export interface MemoryOptions {
    * @default {300_000}
    */
   readonly dedupWindowMs?: number;
+  /**
+   * Where to say what happens.
+   *
+   * @default {silentLogger}
+   */
+  readonly logger?: Logger;
   /** The clock and its timers, for tests. */
   readonly clock?: Clock;
 }
@@ -67,6 +72,7 @@ const stores = new Map<string, { readonly log: Log; users: number }>();
  * ```
  */
 export class MemoryBackend implements DurableBackend {
+  /** All of them, but `durable`. */
   readonly capabilities: Capabilities = {
     groups: true,
     keys: true,
@@ -80,24 +86,30 @@ export class MemoryBackend implements DurableBackend {
     atomicBatch: true,
     stats: true,
   };
+  /** Makes, changes and removes groups. */
   readonly groups: GroupStore;
+  /** Looks into dead letters. */
   readonly deadLetters: DeadLetterStore;
   readonly #log: Log;
   readonly #store: string | undefined;
+  readonly #logger: Logger;
   readonly #receivers = new Set<MemoryReceiver>();
   #disposed = false;
 
   /**
+   * Makes an empty queue, or joins the one of the same `store`.
+   *
    * @param options Store and bounds.
    * @throws {RangeError} When a bound is out of range.
    */
   constructor(options: MemoryOptions = {}) {
-    const { store, maxLength, maxAgeMs, dedupWindowMs = 300_000, clock = systemClock } = options;
+    const { store, maxLength, maxAgeMs, dedupWindowMs = 300_000, clock = systemClock, logger = silentLogger } = options;
     if (maxLength !== undefined) checkInteger("maxLength", maxLength, 1);
     if (maxAgeMs !== undefined) checkDuration("maxAgeMs", maxAgeMs, 1);
     checkDuration("dedupWindowMs", dedupWindowMs, 0);
     const make = () => new Log({ maxLength, maxAgeMs, dedupWindowMs, clock });
     this.#store = store;
+    this.#logger = logger;
     this.#log = store === undefined ? make() : share(store, make);
     this.groups = new MemoryGroups(this.#log);
     this.deadLetters = new MemoryDeadLetters(this.#log);
@@ -110,41 +122,49 @@ export class MemoryBackend implements DurableBackend {
    * @returns The backend.
    */
   static fromEnv(env: Env): MemoryBackend {
-    const url = env.getOptional("MESSAGE_QUEUE_URL");
-    return url?.startsWith("memory:") ? new MemoryBackend({ store: url.slice("memory:".length) }) : new MemoryBackend();
+    const [, store] = env.getOptional("MESSAGE_QUEUE_URL")?.match(/^memory:(.+)$/) ?? [];
+    return new MemoryBackend({ logger: loggerFromEnv(env, "backend"), ...(store !== undefined && { store }) });
   }
 
+  /** Stores one message. */
   publish(key: string, payload: Payload, options?: PublishOptions): Promise<void> {
     return publishOne(this, key, payload, options);
   }
 
+  /** Yields payloads; asking for the next acks the last. */
   consume(options?: ConsumeOptions): AsyncIterable<Payload> {
     return consumePayloads(this, options);
   }
 
+  /** Stores messages, all or none. */
   async publishMany(messages: readonly Message[]): Promise<void> {
     this.#checkOpen();
     this.#log.publish(messages);
   }
 
+  /** Opens a place in a group. */
   async receive(options: ReceiveOptions): Promise<Receiver> {
     this.#checkOpen();
     const { keys } = options;
     const group = this.#log.openGroup(options.group, keys === undefined ? {} : { keys });
     const receiver = new MemoryReceiver(group, options.leaseMs, () => this.#receivers.delete(receiver));
     this.#receivers.add(receiver);
+    this.#logger.debug(`Memory: a receiver of group "${group.name}" with filter "${group.keys}" is open`);
     return receiver;
   }
 
+  /** Counts what is where; exact. */
   async stats(): Promise<QueueStats> {
     const groups = Array.from(this.#log.groups.values(), (group) => [group.name, group.stats()] as const);
     return { retained: this.#log.retained, groups: Object.fromEntries(groups) };
   }
 
+  /** Answers while the backend is open. */
   async ping(): Promise<void> {
     this.#checkOpen();
   }
 
+  /** Ends every receiver and timer; with the last backend of a store goes the store. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -153,6 +173,7 @@ export class MemoryBackend implements DurableBackend {
     if (shared !== undefined && --shared.users > 0) return;
     if (this.#store !== undefined) stores.delete(this.#store);
     this.#log.dispose();
+    this.#logger.debug("Memory: the store is gone");
   }
 
   #checkOpen(): void {
@@ -160,6 +181,7 @@ export class MemoryBackend implements DurableBackend {
   }
 }
 
+export type { Clock };
 export default MemoryBackend;
 
 function share(name: string, make: () => Log): Log {

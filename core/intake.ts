@@ -27,7 +27,7 @@ export interface IntakeOptions extends ReceiveOptions {
 /** Where an intake gets what it needs. */
 export interface Source {
   /** Opens a receiver. */
-  open(options: ReceiveOptions): Promise<Receiver>;
+  open(options: IntakeOptions): Promise<Receiver>;
   /** Whether claims have leases, which must then be renewed. */
   readonly leases: boolean;
   /** Whether the backend can hold a nacked message back. */
@@ -163,6 +163,7 @@ export class Intake implements Holder {
       this.#source.logger.warn(`A consumer of group "${this.group}" could not leave: ${describeError(error)}`);
     }
     this.#closed = true;
+    this.#source.logger.debug(`Left group "${this.group}"`);
     this.#source.ended(this);
   }
 
@@ -309,6 +310,7 @@ export class Intake implements Holder {
       try {
         const receiver = await this.#source.open(this.#options);
         this.#receiver = receiver;
+        this.#source.logger.debug(`Joined group "${this.group}"`);
         this.#report();
         return receiver;
       } catch (error) {

@@ -80,6 +80,8 @@ class Lane {
   /** The claim that is out, or waits for its next attempt. */
   claim: PlainClaim | undefined;
   retryAt: number | undefined;
+  /** Whether what it gave last is done with, and nobody asked for the next yet. */
+  isAcked = false;
 
   constructor(start: () => AsyncIterator<Payload>) {
     this.#start = start;
@@ -87,11 +89,15 @@ class Lane {
 
   /** Asks for the next message, which acks the last. */
   ask(): Promise<void> {
-    this.pending ??= this.#ask();
+    // Cleared from outside: what fails before its first wait has ended before it could be noted as pending.
+    this.pending ??= this.#ask().then(() => {
+      this.pending = undefined;
+    });
     return this.pending;
   }
 
   async #ask(): Promise<void> {
+    this.isAcked = false;
     try {
       this.#iterator ??= this.#start();
       this.arrived = await this.#iterator.next();
@@ -100,12 +106,13 @@ class Lane {
       this.failure = { error };
       this.#iterator = undefined;
     }
-    this.pending = undefined;
   }
 
-  /** Releases what it gave last. */
+  /** Releases what it gave last, unless that was acked. */
   async end(): Promise<void> {
     await this.pending;
+    // Asking for the next is what acks; the signal is aborted by now, so that the iteration ends there.
+    if (this.isAcked) await this.ask();
     await this.#iterator?.return?.();
   }
 }
@@ -114,33 +121,42 @@ class Lane {
 export class PlainReceiver implements Receiver {
   readonly #backend: MessageQueueBackend;
   readonly #options: ReceiveOptions;
+  readonly #most: number;
   readonly #bury: BuryPlain;
   readonly #abort = new AbortController();
   readonly #lanes: Lane[] = [];
   /** Ends the wait of a pull when a settlement has changed what there is to give. */
   #wake = new AbortController();
 
-  constructor(backend: MessageQueueBackend, options: ReceiveOptions, bury: BuryPlain) {
+  /**
+   * Iterates nothing yet: that begins with the first pull.
+   *
+   * @param backend The backend.
+   * @param options Group and filter.
+   * @param most How many iterations may run at once. More than one is only safe where the backend knows groups.
+   * @param bury Takes what failed for good.
+   */
+  constructor(backend: MessageQueueBackend, options: ReceiveOptions, most: number, bury: BuryPlain) {
     this.#backend = backend;
     this.#options = options;
+    this.#most = most;
     this.#bury = bury;
   }
 
   async pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
-    const { groups = false } = this.#backend.capabilities ?? {};
     while (!signal.aborted && !this.#abort.signal.aborted) {
       const free = this.#lanes.filter((lane) => lane.claim === undefined);
       const retry = this.#due();
       if (retry !== undefined) return [retry];
-      // Competing iterations of one backend are only safe where it knows groups.
-      while (free.length < max && (groups || this.#lanes.length === 0)) {
+      // A lane whose ack is on its way counts as taken, and its settlement ends the wait below.
+      while (free.length < max && this.#lanes.length < this.#most) {
         const lane = new Lane(() => this.#iterate());
         this.#lanes.push(lane);
         free.push(lane);
       }
-      const claims = this.#collect(free.slice(0, max));
+      const claims = this.#collect(free);
       if (claims.length > 0) return claims;
-      await this.#wait(free.slice(0, max), signal);
+      await this.#wait(free, signal);
     }
     return [];
   }
@@ -239,6 +255,7 @@ export class PlainReceiver implements Receiver {
       return true;
     }
     lane.claim = undefined;
+    lane.isAcked = true;
     return true;
   }
 

@@ -89,9 +89,10 @@ export class MessageQueue implements AsyncDisposable {
       report: (error) => this.#report(this.#publisher, error),
     });
     this.#source = {
-      open: isDurable(backend)
-        ? (receive) => backend.receive(receive)
-        : (receive) => Promise.resolve(new PlainReceiver(backend, receive, this.#buryPlain())),
+      open: isDurable(backend) ? (receive) => backend.receive(receive) : (receive) =>
+        Promise.resolve(
+          new PlainReceiver(backend, receive, this.capabilities.groups ? receive.prefetch : 1, this.#buryPlain()),
+        ),
       leases: this.capabilities.leases === true,
       canDelay: this.capabilities.delay === true || !isDurable(backend),
       backoff,

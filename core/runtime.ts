@@ -8,12 +8,24 @@ interface DenoLike {
   readonly version: { readonly deno: string };
   readonly env: { get(name: string): string | undefined };
   readonly permissions: {
-    querySync(descriptor: { name: "env"; variable: string }): { readonly state: string };
+    querySync(descriptor: Permission): { readonly state: string };
   };
   readonly build: { readonly os: string };
 }
 
+/** Something that Deno's permissions are about. */
+export type Permission =
+  | { readonly name: "env"; readonly variable: string }
+  | { readonly name: "read" | "write"; readonly path?: string }
+  | { readonly name: "net" | "import"; readonly host?: string };
+
+interface ModuleLike {
+  readonly stripTypeScriptTypes?: (code: string, options: { readonly mode: "strip" }) => string;
+}
+
 interface ProcessLike {
+  emitWarning: unknown;
+  getBuiltinModule?(name: "node:module"): ModuleLike;
   readonly env: Record<string, string | undefined>;
   readonly platform: string;
   readonly versions: Record<string, string | undefined>;
@@ -55,6 +67,37 @@ function process_(): ProcessLike {
   // Deno has had the global since 2.0, and Bun always.
   if (globals.process === undefined) throw new TypeError("Cannot run here: this runtime has no `process`");
   return globals.process;
+}
+
+/**
+ * Whether the program may do something without anybody being asked. This question itself never prompts.
+ *
+ * @param permission What it wants to do.
+ * @returns Whether Deno has granted it; on other runtimes always `true`.
+ */
+export function isPermitted(permission: Permission): boolean {
+  return globals.Deno === undefined || globals.Deno.permissions.querySync(permission).state === "granted";
+}
+
+/**
+ * Blanks the types out of TypeScript, so that every position stays where it was.
+ *
+ * @param code Erasable TypeScript.
+ * @returns JavaScript; `undefined` when this runtime (Bun) has no such function.
+ * @throws What the runtime says about code that is no TypeScript.
+ */
+export function stripTypes(code: string): string | undefined {
+  const process = process_();
+  const strip = process.getBuiltinModule?.("node:module").stripTypeScriptTypes;
+  if (strip === undefined) return undefined;
+  // Node 24 writes a warning about its function on first use, which says nothing to whoever runs the program.
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return strip(code, { mode: "strip" });
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 /** An environment variable: its value, `undefined` when unset, or that this program may not read it. */

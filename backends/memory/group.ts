@@ -16,8 +16,8 @@ import { MessageQueueError } from "../../core/errors.ts";
 import { compileFilter, everyKey, type KeyMatcher } from "../../core/keys.ts";
 import { DeadLetterList } from "./dead.ts";
 import { Alarm, DueHeap } from "./due.ts";
+import type { Entry, Shared } from "./entry.ts";
 import { Fifo } from "./fifo.ts";
-import type { Entry, Log } from "./log.ts";
 
 /** A message that this group has seen before, or that waits for its turn. */
 export interface Waiting {
@@ -51,7 +51,7 @@ export class MemoryGroup {
   cursor: number;
   readonly consumers = new Set<object>();
   readonly pullers = new Set<Puller>();
-  readonly #log: Log;
+  readonly #log: Shared;
   #keys: string = everyKey;
   #matches: KeyMatcher = () => true;
   #maxAttempts: number = defaultMaxAttempts;
@@ -71,7 +71,7 @@ export class MemoryGroup {
   readonly #expiryAlarm: Alarm;
   #wakePending = false;
 
-  constructor(name: string, log: Log, options: GroupOptions) {
+  constructor(name: string, log: Shared, options: GroupOptions) {
     this.name = name;
     this.#log = log;
     this.cursor = options.from === "latest" ? log.end : log.start;
@@ -349,9 +349,11 @@ export class MemoryGroup {
       ready++;
       oldest = Math.min(oldest, message.publishedAt);
     }
+    let delayed = this.#delayed.size;
+    for (const { key } of this.#log.delayed()) if (this.#matches(key)) delayed++;
     return {
       ready,
-      delayed: this.#delayed.size,
+      delayed,
       inFlight: this.#claims.size,
       dead: this.dead.size,
       consumers: this.consumers.size,

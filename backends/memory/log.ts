@@ -9,18 +9,8 @@ import { MessageQueueError } from "../../core/errors.ts";
 import { compileFilter } from "../../core/keys.ts";
 import type { Message } from "../../core/message.ts";
 import { Alarm, type Clock, DueHeap } from "./due.ts";
+import type { Entry, Shared } from "./entry.ts";
 import { MemoryGroup } from "./group.ts";
-
-/** A message in the log. */
-export interface Entry {
-  readonly message: Message;
-  /** Its place in the log; -1 when it was put back into one group alone. */
-  readonly position: number;
-  /** How many groups have yet to ack it. */
-  owed: number;
-  /** Whether it counts as retained; what no group needs any more is passed over. */
-  stored: boolean;
-}
 
 /** Bounds of a log. */
 export interface LogOptions {
@@ -34,7 +24,7 @@ export interface LogOptions {
 const trimStep = 1_024;
 
 /** The messages of one exchange. */
-export class Log {
+export class Log implements Shared {
   readonly clock: Clock;
   readonly maxAgeMs: number | undefined;
   readonly groups: Map<string, MemoryGroup> = new Map();
@@ -77,6 +67,11 @@ export class Log {
     const entry = this.#entries[position - this.#start];
     if (entry === undefined) throw new RangeError(`There is no entry at ${position}`);
     return entry;
+  }
+
+  /** Messages that were published with a delay and are not due yet, in no order. */
+  delayed(): Iterable<Message> {
+    return this.#delayed.values();
   }
 
   /** Stores messages, all or none. */

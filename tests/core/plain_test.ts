@@ -5,7 +5,7 @@ import {
   type ConsumeOptions,
   MessageQueue,
   type MessageQueueBackend,
-  MessageQueueError,
+  type MessageQueueError,
   type Payload,
 } from "../../mod.ts";
 import { MemoryBackend } from "../../backends/memory.ts";
@@ -198,6 +198,30 @@ describe("a backend of three methods", () => {
     for (let i = 0; i < 3; i++) await mq.publish("k", { i });
     await until(() => seen.length === 3);
     await subscription.drain();
+    await mq.close();
+  });
+
+  it("runs no more iterations than it handles messages, and loses none of what they give", { timeout }, async () => {
+    const { mq, backend } = open({ capabilities: { groups: true } });
+    let iterations = 0;
+    const consume = backend.consume.bind(backend);
+    backend.consume = (options) => {
+      iterations++;
+      return consume(options);
+    };
+    for (const concurrency of [1, 3]) {
+      iterations = 0;
+      const seen: number[] = [];
+      const subscription = await mq.subscribe<{ i: number }>(({ payload, attempt }) => {
+        if (attempt === 1 && payload.i % 7 === 0) throw new Error("again");
+        seen.push(payload.i);
+      }, { concurrency, retry: () => 1 });
+      for (let i = 0; i < 200; i++) await mq.publish("k", { i });
+      await until(() => seen.length === 200);
+      assert.equal(iterations, concurrency);
+      assert.equal(new Set(seen).size, 200);
+      await subscription.drain();
+    }
     await mq.close();
   });
 

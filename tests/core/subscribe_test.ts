@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Delivery, MessageQueue, MessageQueueError, retryWithBackoff } from "../../mod.ts";
+import { type Delivery, MessageQueue, type MessageQueueError, retryWithBackoff } from "../../mod.ts";
 import { countedSignal, FaultyBackend, RecordingLogger, until } from "./fakes.ts";
 
 const timeout = 30_000;

@@ -45,11 +45,11 @@ export async function runChecks(jobs: number, temporary: string): Promise<Part[]
     { name: "types", args: ["check", "--no-lock", ...config] },
     {
       name: "publishable",
-      args: ["publish", "--dry-run", "--allow-dirty", "--no-check", "--quiet", ...config],
+      args: ["publish", "--dry-run", "--allow-dirty", "--no-check", ...config],
     },
     { name: "docs", args: ["doc", "--lint", ...config, ...entryPoints()] },
-    { name: "lint", args: ["lint", "--quiet", ...config] },
-    { name: "format", args: ["fmt", "--check", "--quiet", ...config] },
+    { name: "lint", args: ["lint", ...config] },
+    { name: "format", args: ["fmt", "--check", ...config] },
   ];
   const start = performance.now();
   const failed: string[] = [];

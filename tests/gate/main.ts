@@ -1,5 +1,9 @@
 /**
- * The project's gate: `deno task prepare`, `deno task ok`, `deno task test [--runtime=NAME] [--jobs=N] [FILE...]`.
+ * The project's gate: `deno task prepare`, `deno task ok`, `deno task test [--runtime=NAME] [--jobs=N] [FILE OR FOLDER...]`.
+ *
+ * - `prepare` fetches what the others need.
+ * - `ok`, for every edit, runs the checks and the tests on Deno.
+ * - `test` runs the checks and the tests on all three runtimes; with files or folders named, the tests in these alone.
  *
  * It starts without anything installed, so it imports nothing from a registry.
  *
@@ -18,7 +22,7 @@ import { prepare } from "./prepare.ts";
 import { type Part, printReport, seconds } from "./report.ts";
 import { runSuite } from "./suites.ts";
 
-const usage = "Usage: deno task prepare | ok | test [--runtime=deno,bun,node] [--jobs=N] [TEST_FILE...]";
+const usage = "Usage: deno task prepare | ok | test [--runtime=deno,bun,node] [--jobs=N] [TEST_FILE_OR_FOLDER...]";
 
 async function main(): Promise<number> {
   const start = performance.now();
@@ -33,7 +37,12 @@ async function main(): Promise<number> {
 
   await prepare();
   if (what === "prepare") return 0;
-  const files = named.length > 0 ? named.map((file) => relative(root, resolve(file))) : filesUnder("_test.ts");
+  const all = filesUnder("_test.ts");
+  const files = named.length === 0 ? all : named.flatMap((name) => {
+    const path = relative(root, resolve(name));
+    const inside = all.filter((file) => file.startsWith(`${path}/`));
+    return inside.length > 0 ? inside : [path];
+  });
   const temporary = await mkdtemp(join(tmpdir(), "abe-mq-gate-"));
   try {
     const parts: Part[] = [];

@@ -92,8 +92,13 @@ async function runFile(runtime: Runtime, file: string, limitMs: number, temporar
   } else if (cases.length === 0) cases.push(failure("no test in it was run"));
   if (left) cases.push(failure("it left processes behind"));
   const bad = cases.filter((each) => each.outcome === "failed");
-  const counted = bad.length > 0 ? `${bad.length} of ${cases.length} FAILED` : `${cases.length} passed or skipped`;
-  console.log(`${runtime}: ${file}: ${counted} (${seconds(performance.now() - begun)})`);
+  const skipped = cases.filter((each) => each.outcome === "skipped").length;
+  const counts = [
+    `${cases.length - bad.length - skipped} passed`,
+    ...bad.length > 0 ? [`${bad.length} FAILED`] : [],
+    ...skipped > 0 ? [`${skipped} skipped`] : [],
+  ];
+  console.log(`${runtime}: ${file}: ${counts.join(", ")} (${seconds(performance.now() - begun)})`);
   if (bad.length > 0) printBlock(`${runtime} ${file}`, output);
   return cases;
 }

@@ -109,6 +109,9 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     running.kill("SIGKILL");
     await gone;
   };
+  // Should a test's process end without having stopped it.
+  const end = () => void child?.kill("SIGKILL");
+  process.on("exit", end);
   await start();
   return {
     port,
@@ -120,6 +123,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     resume: () => void child?.kill("SIGCONT"),
     stop: async () => {
       await kill();
+      process.off("exit", end);
       await rm(folder, { recursive: true, force: true });
     },
     command: (...args) => sendCommand(port, args, options.password),
