@@ -15,6 +15,7 @@
 export const claim: string = `
 local g, consumer, lease, most, oldest = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 if not exists(g) then return redis.error_reply('NOGROUP the group was removed') end
+go_on(g)
 for i = 6, #ARGV do call('XACK', name('wake', g), g, ARGV[i]) end
 local settings = call('HMGET', name('group', g), 'keys', 'maxAttempts')
 local filter, last = settings[1], tonumber(settings[2])
@@ -32,7 +33,7 @@ end
 local function take(token, attempt, text)
   put(g, token, attempt, text)
   call('HSET', name('holder', g), token, consumer)
-  call('ZADD', name('lease', g), time + lease, token)
+  call('ZADD', name('lease', g), time + patience(lease), token)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = token, attempt, text
 end

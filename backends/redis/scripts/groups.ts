@@ -27,7 +27,10 @@ if not exists(g) then
   call('HSET', settings, 'keys', keys == '' and '#' or keys, 'maxAttempts', attempts == '' and 10 or attempts)
   if expires ~= '' then call('HSET', settings, 'expiresMs', expires) end
   call('SADD', P .. 'groups', g)
-elseif what == 'update' then
+else
+  go_on(g)
+end
+if what == 'update' then
   if keys ~= '' then call('HSET', settings, 'keys', keys) end
   if attempts ~= '' then call('HSET', settings, 'maxAttempts', attempts) end
   if expires ~= '' then call('HSET', settings, 'expiresMs', expires) end

@@ -13,6 +13,9 @@ local P = string.sub(S, 1, -7)
 local O = P .. 'ordered'
 local call = redis.call
 
+-- How long a lease is waited for: a renewal that its holder sends in time needs some time to get here.
+local function patience(lease) return math.ceil(lease * 1.1) end
+
 local function name(what, g) return P .. what .. ':' .. g end
 
 local function now()
@@ -111,6 +114,10 @@ local function matches(filter, key)
   while p[at] == '#' do at = at + 1 end
   return at == #p + 1
 end
+
+-- Out of memory, Redis refuses a script's first write when it may need memory, and none after it. What settles and trims must go on
+-- then, as it is what frees memory; so it begins with a write that needs none: a field that is never there.
+local function go_on(g) call('HDEL', name('holder', g), '') end
 
 -- A reply of pairs, as a table.
 local function pairs_of(list)

@@ -19,6 +19,7 @@ if not exists(g) then
   for i = 3, #ARGV, 5 do out[#out + 1] = 0 end
   return out
 end
+go_on(g)
 local last = tonumber(call('HGET', name('group', g), 'maxAttempts'))
 local time = now()
 local look = false
@@ -74,6 +75,7 @@ local g, consumer, own, wanted = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(A
 local out = {}
 local time = now()
 local known = exists(g)
+go_on(g)
 for i = 5, #ARGV do
   local ref = ARGV[i]
   local token, held = ref, false
@@ -85,12 +87,12 @@ for i = 5, #ARGV do
       -- Idle time cannot be less than none, so a longer lease than the consumer's lives with the exact ones.
       put(g, token, 1, entry(S, ref))
       call('HSET', name('holder', g), token, consumer)
-      call('ZADD', name('lease', g), time + wanted, token)
+      call('ZADD', name('lease', g), time + patience(wanted), token)
       held = true
     end
   end
   if known and not held and call('HGET', name('holder', g), token) == consumer then
-    call('ZADD', name('lease', g), 'XX', time + wanted, token)
+    call('ZADD', name('lease', g), 'XX', time + patience(wanted), token)
     held = true
   end
   out[#out + 1] = held and 1 or 0
@@ -109,6 +111,7 @@ return out
 export const giveBack: string = `
 local g, consumer, leave = ARGV[1], ARGV[2], ARGV[3] == '1'
 if not exists(g) then return 0 end
+go_on(g)
 local mine = {}
 for i = 4, #ARGV do
   mine[ARGV[i]] = true

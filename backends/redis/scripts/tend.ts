@@ -19,6 +19,7 @@ local g, stale = ARGV[1], tonumber(ARGV[2])
 local time = now()
 sweep(time)
 if not exists(g) then return redis.error_reply('NOGROUP the group was removed') end
+go_on(g)
 local consumers, seen, ready = name('consumers', g), name('seen', g), name('ready', g)
 local later, leases, delayed = name('later', g), name('lease', g), P .. 'delayed'
 for i = 3, #ARGV, 2 do
@@ -64,7 +65,7 @@ soon(tonumber(call('ZRANGE', leases, 0, 0, 'WITHSCORES')[2]))
 
 local all = call('HGETALL', consumers)
 for i = 1, #all, 2 do
-  local consumer, lease = all[i], tonumber(all[i + 1])
+  local consumer, lease = all[i], patience(tonumber(all[i + 1]))
   local list = call('XPENDING', S, g, 'IDLE', lease, '-', '+', 100, consumer)
   for _, item in ipairs(list) do
     local id = item[1]

@@ -39,7 +39,7 @@ export interface RedisServer {
   /** SIGCONT. */
   resume(): void;
   /** Starts it again over the same files, once it was killed. */
-  start(): Promise<void>;
+  start(options?: RestartOptions): Promise<void>;
   /** SIGKILL, and its folder is gone. */
   stop(): Promise<void>;
   /** Sends a command over a connection of its own, in plain words; the reply is its raw text. */
@@ -57,6 +57,14 @@ export interface RedisServerOptions {
   readonly tls?: boolean;
 }
 
+/** How a server is started again. */
+export interface RestartOptions {
+  /** More settings. */
+  readonly args?: readonly string[];
+  /** Whether an answer is enough that says it is still loading. */
+  readonly loading?: boolean;
+}
+
 /** Starts a server and waits until it answers. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const program = findProgram("redis-server");
@@ -64,7 +72,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-redis-"));
   const port = options.port ?? await freePort();
   let child: ChildProcess | undefined;
-  const start = async () => {
+  const start = async (restart: RestartOptions = {}) => {
     const ports = options.tls ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)];
     const args = [
       ...ports,
@@ -83,6 +91,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
       "--logfile",
       join(folder, "redis.log"),
       ...options.args ?? [],
+      ...restart.args ?? [],
     ];
     const started = spawn(program.command, args, {
       stdio: "ignore",
@@ -96,7 +105,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
       if (started.exitCode !== null) {
         throw new Error(`redis-server ended with ${started.exitCode}; see ${folder}/redis.log`);
       }
-      if (await answers(port, options)) return;
+      if (await answers(port, options, restart.loading)) return;
       await delay(20);
     }
     throw new Error("redis-server does not answer");
@@ -130,7 +139,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   };
 }
 
-async function answers(port: number, { tls, password }: RedisServerOptions): Promise<boolean> {
+async function answers(port: number, { tls, password }: RedisServerOptions, loading = false): Promise<boolean> {
   if (tls) {
     return await new Promise((resolve) => {
       const socket = connectSocket(port, "127.0.0.1", () => (socket.destroy(), resolve(true)));
@@ -138,7 +147,8 @@ async function answers(port: number, { tls, password }: RedisServerOptions): Pro
     });
   }
   try {
-    return (await sendCommand(port, ["PING"], password)).startsWith("+PONG");
+    const reply = await sendCommand(port, ["PING"], password);
+    return reply.startsWith("+PONG") || (loading && reply.startsWith("-LOADING"));
   } catch {
     return false;
   }
