@@ -39,9 +39,9 @@ export interface Address {
   readonly port: number;
 }
 
-/** Thrown into what waits when a server stays silent. */
-class SilentError extends Error {
-  override name = "SilentError";
+/** Thrown into what waits when a connection is given up. */
+class ConnectionLostError extends Error {
+  override name = "ConnectionLostError";
 }
 
 /** An open connection. */
@@ -116,7 +116,7 @@ export class Connection {
     const late = Promise.withResolvers<never>();
     // The client's own limit ends with the handshake of TCP; a server that accepts and says nothing would hold us for ever.
     const timer = setTimeout(
-      () => late.reject(new SilentError(`no answer from ${at} within ${timeoutMs} ms`)),
+      () => late.reject(new ConnectionLostError(`no answer from ${at} within ${timeoutMs} ms`)),
       timeoutMs,
     );
     try {
@@ -191,7 +191,7 @@ export class Connection {
       this.#warned = true;
       this.#timer = setTimeout(() => this.#watch(), 100);
     } else {
-      this.#lost(new SilentError(`no answer from ${this.at} within ${this.#timeoutMs} ms`));
+      this.#lost(new ConnectionLostError(`no answer from ${this.at} within ${this.#timeoutMs} ms`));
       this.close();
     }
   }
@@ -206,6 +206,7 @@ export class Connection {
     if (!this.#open) return;
     this.#open = false;
     clearTimeout(this.#timer);
+    this.#lost(new ConnectionLostError(`the connection to ${this.at} was closed`));
     this.#client.destroy();
   }
 }
