@@ -7,6 +7,7 @@
 import { type DiscoveryOptions, type Logger, type MessageQueue, openQueue } from "@abe/mq";
 import type { CommandContext, StricliProcess } from "@stricli/core";
 import process from "node:process";
+import { readEnvironment } from "./environment.ts";
 import { errorText, type ExitCodeNumber } from "./exit.ts";
 import { redactor } from "./redact.ts";
 import { type Style, styleOf } from "./style.ts";
@@ -72,7 +73,8 @@ export const commonFlags = {
  * @returns The context of this process.
  */
 export function createContext(fromDotEnv: readonly string[] = []): Cli {
-  const { stdout, stderr, env } = process;
+  const { stdout, stderr } = process;
+  const env = readEnvironment();
   const redact = redactor(env);
   const colours = (stream: { readonly isTTY?: boolean }) =>
     stream.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";

@@ -7,7 +7,7 @@
 import { type DiscoveryOptions, getMessageQueueBackend, type MessageQueueBackend, MessageQueueError } from "@abe/mq";
 import { listPlugins, type PluginInfo } from "@abe/mq/plugins";
 import { existsSync } from "node:fs";
-import process from "node:process";
+import { readEnvironment } from "../environment.ts";
 import { errorText } from "../exit.ts";
 import { hideCredentials } from "../redact.ts";
 import { Notes, type Section } from "./finding.ts";
@@ -24,7 +24,7 @@ export async function examineDiscovery(
   options: DiscoveryOptions,
 ): Promise<{ readonly section: Section; readonly backend?: MessageQueueBackend }> {
   const notes = new Notes("discovery");
-  const { env } = process;
+  const env = readEnvironment();
   const argument = typeof options.backend === "string" ? options.backend : undefined;
   const url = env["ABE_MQ_PLUGIN_URL"] || undefined;
   const name = env["MESSAGE_QUEUE_BACKEND"] || env["QUEUE_BACKEND"] || undefined;

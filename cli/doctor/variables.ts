@@ -4,38 +4,9 @@
  * @module
  */
 
-import process from "node:process";
+import { knownVariables, readEnvironment } from "../environment.ts";
 import { hidden, hideCredentials, isSecret } from "../redact.ts";
 import { Notes, type Section } from "./finding.ts";
-
-/** The variables that the package and its own backends read. */
-export const knownVariables: readonly string[] = [
-  "MESSAGE_QUEUE_BACKEND",
-  "QUEUE_BACKEND",
-  "ABE_MQ_PLUGIN_URL",
-  "ABE_MQ_PLUGINS",
-  "ABE_MQ_PLUGIN_HOSTS",
-  "ABE_MQ_PLUGIN_FROZEN",
-  "ABE_MQ_CACHE_DIR",
-  "JSR_URL",
-  "MESSAGE_QUEUE_URL",
-  "MESSAGE_QUEUE_HOST",
-  "MESSAGE_QUEUE_PORT",
-  "MESSAGE_QUEUE_USERNAME",
-  "MESSAGE_QUEUE_PASSWORD",
-  "MESSAGE_QUEUE_VHOST",
-  "MESSAGE_QUEUE_PATH",
-  "MESSAGE_QUEUE_EXCHANGE",
-  "MESSAGE_QUEUE_MAX_LENGTH",
-  "MESSAGE_QUEUE_MAX_AGE_MS",
-  "MESSAGE_QUEUE_DEDUP_WINDOW_MS",
-  "MESSAGE_QUEUE_SYNCHRONOUS",
-  "MESSAGE_QUEUE_PARTITIONS",
-  "MESSAGE_QUEUE_MIN_REPLICAS",
-  "REDIS_URL",
-  "ABSTRACT_BACKEND_DEBUG",
-  "MESSAGE_QUEUE_BACKEND_DEBUG",
-];
 
 const ours = /^(?:MESSAGE_QUEUE|ABE_MQ|ABSTRACT_BACKEND|QUEUE_BACKEND|MESSAGEQUEUE|ABEMQ)/;
 
@@ -47,7 +18,7 @@ const ours = /^(?:MESSAGE_QUEUE|ABE_MQ|ABSTRACT_BACKEND|QUEUE_BACKEND|MESSAGEQUE
  */
 export function examineVariables(fromFile: readonly string[]): Section {
   const notes = new Notes("variables");
-  const { env } = process;
+  const env = readEnvironment();
   const set = Object.keys(env).filter((name) => env[name] && (ours.test(name) || knownVariables.includes(name))).sort();
   if (set.length === 0) notes.fact("None is set");
   for (const name of set) {
