@@ -114,7 +114,7 @@ describe("mq backends", () => {
 describe("mq verify", () => {
   it("prints the kit's table for a backend by name, and exits with 0 when it passes", { timeout }, async () => {
     using place = new Place({});
-    const { code, stdout } = await place.mq(["verify", "sqlite", "--only", "killed consumer"]);
+    const { code, stdout } = await place.mq(["verify", "sqlite", "--only", "a killed consumer had in hand"]);
     assert.equal(code, 0, stdout);
     assert.match(
       stdout,
@@ -129,12 +129,13 @@ describe("mq verify", () => {
 
   it("exits with 5 and says what fails", { timeout }, async () => {
     using place = new Place({});
-    writePlugin(place);
-    const { code, stdout } = await place.mq(["verify", "./plugin.ts", "--only", "ten closes at once"], {
-      env: { MESSAGE_QUEUE_BACKEND: "memory" },
-    });
+    writeFileSync(
+      join(place.folder, "full.ts"),
+      plugin.replace("publish() {", `publish() { throw new Error("disk full");`),
+    );
+    const { code, stdout } = await place.mq(["verify", "./full.ts", "--only", "ten closes at once"]);
     assert.equal(code, 5, stdout);
-    assert.match(stdout, /1 FAILED[^]*\nFAILED 1: ten closes at once leave the exchange usable: /);
+    assert.match(stdout, /1 FAILED[^]*\nFAILED 1: ten closes at once leave the exchange usable: Error: disk full/);
   });
 });
 
