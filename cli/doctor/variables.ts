@@ -24,8 +24,10 @@ export function examineVariables(fromFile: readonly string[]): Section {
   for (const name of set) {
     const value = env[name] ?? "";
     const from = fromFile.includes(name) ? " (.env)" : "";
-    notes.fact(`${name}=${isSecret(name) ? hidden : hideCredentials(value)}${from}`);
-    if (knownVariables.includes(name)) continue;
+    const isKnown = knownVariables.includes(name);
+    // What nobody knows may be a password whose name has a slip in it.
+    notes.fact(`${name}=${!isKnown || isSecret(name) ? hidden : hideCredentials(value)}${from}`);
+    if (isKnown) continue;
     const near = nearest(name, knownVariables.filter((each) => !env[each]));
     if (near !== undefined) {
       notes.warning(`${name} is read by nothing in this package`, `if ${near} is meant, rename it`);
