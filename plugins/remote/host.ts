@@ -13,6 +13,7 @@ import { MessageQueueError } from "../../core/errors.ts";
 const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => Promise<object>>([
   [".", () => import("../../mod.ts")],
   ["./asyncapi", () => import("../../core/async_api.ts")],
+  ["./asyncapi", () => import("../../core/async_api.ts")],
   ["./memory", () => import("../../backends/memory.ts")],
   ["./plugins", () => import("../manage.ts")],
   ["./sqlite", () => import("../../backends/sqlite.ts")],
