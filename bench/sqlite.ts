@@ -89,7 +89,7 @@ async function backendAlone(folder: string, rates: Rates): Promise<void> {
     backend.publishMany(Array.from({ length: batch }, (_, n) => createMessage("order.created", payload(from + n))));
   const consume = async () => {
     const claims = await receiver.pull({ max: batch, signal });
-    for (const claim of claims) JSON.parse(claim.body);
+    for (const claim of claims) JSON.parse(String(claim.body));
     await receiver.settle(claims.map((claim) => ({ claim, verb: "ack" })));
   };
   await timed(rates, "publish", async () => {

@@ -25,7 +25,11 @@ import { quoteName } from "./suggest.ts";
  * @throws {MessageQueueError} `plugin_not_found`, `plugin_failed`, `plugin_refused`, `timeout`.
  */
 export async function loadSpecifier(specifier: string, settings: RemoteSettings, asked: string): Promise<unknown> {
-  const absolute = resolveFrom(specifier.trim(), settings.base);
+  const trimmed = specifier.trim();
+  if (trimmed.startsWith("/") && !URL.canParse(trimmed, settings.base)) {
+    throw new ConfigError([`${quoteName(trimmed)} (asked for by ${asked}) is not a path`]);
+  }
+  const absolute = resolveFrom(trimmed, settings.base);
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(absolute)?.[1]?.toLowerCase();
   switch (scheme) {
     case "http":

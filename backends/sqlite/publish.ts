@@ -186,7 +186,7 @@ export class Publisher {
         wholeMs(message.deliverAt),
         message.id,
         message.key,
-        encodeBody(message.body),
+        encodeBody(String(message.body)),
         encodeHeaders(message.headers),
         wholeMs(message.publishedAt),
       );
@@ -232,7 +232,7 @@ function fill(values: Value[], at: number, position: number, message: Message | 
   values[at] = position;
   values[at + 1] = message.id;
   values[at + 2] = message.key;
-  values[at + 3] = encodeBody(message.body);
+  values[at + 3] = encodeBody(String(message.body));
   values[at + 4] = encodeHeaders(message.headers);
   values[at + 5] = wholeMs(message.publishedAt);
   values[at + 6] = message.orderingKey ?? null;

@@ -137,7 +137,7 @@ export const attemptCases: readonly ConformanceCase[] = [
         for (const { attempt, body } of batch) {
           if (attempt > 1) again++;
           assert.ok(attempt === 1 || batch.length === 1, `attempt ${attempt} came with ${batch.length - 1} others`);
-          seen.push(JSON.parse(body).n);
+          seen.push(JSON.parse(String(body)).n);
         }
         await receiver.settle(batch.map((claim) => ({ claim, verb: "ack" })));
       }

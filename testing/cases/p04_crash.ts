@@ -271,7 +271,7 @@ export const crashCases: readonly ConformanceCase[] = [
       const seen: number[] = [];
       while (seen.length < 3) {
         const batch = await context.within(waiting.pull({ max: 3, signal }), "a pull of what was released");
-        seen.push(...batch.map(({ body }) => JSON.parse(body).n));
+        seen.push(...batch.map(({ body }) => JSON.parse(String(body)).n));
         await waiting.settle(batch.map((claim) => ({ claim, verb: "ack" })));
       }
       each(seen, range(3), "released by a close, and fresh");

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { envFrom } from "../../core/env.ts";
-import { lockPlugins } from "../../plugins/open.ts";
+import { lockPlugins } from "../../plugins/manage.ts";
 import { run, runtimeCommand, thisRuntime } from "../process.ts";
 import { discover, recordingLogger, rejects, type TemporaryFolder, temporaryFolder, timeout } from "./helpers.ts";
 import { lineBackend, serve, type TestServer } from "./server.ts";

@@ -44,7 +44,7 @@ describe("the built-in backends", () => {
 
   it("and the other exports of the package are what plugins get from their host", { timeout }, async () => {
     const { exports } = JSON.parse(await readFile(new URL("../../deno.json", import.meta.url), "utf8"));
-    assert.deepEqual([...hostPaths].toSorted(), Object.keys(exports).toSorted());
+    assert.deepEqual([...hostPaths].toSorted(), Object.keys(exports).filter((path) => path !== "./testing").toSorted());
   });
 });
 
@@ -204,7 +204,11 @@ describe("names", () => {
 
   it("are quoted without anything that could write on a terminal", () => {
     fc.assert(fc.property(fc.string({ unit: "binary" }), (name) => {
-      assert.ok(!/[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e]/.test(quoteName(name)));
+      for (const letter of quoteName(name)) {
+        const code = letter.codePointAt(0) ?? 0;
+        assert.ok(code >= 0x20 && !(code >= 0x7f && code <= 0x9f), JSON.stringify(letter));
+        assert.ok(!/[\u200b-\u200f\u202a-\u202e\u2066-\u2069]/.test(letter), JSON.stringify(letter));
+      }
     }));
   });
 });

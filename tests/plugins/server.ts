@@ -4,10 +4,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /** What a path answers: text, or a function that answers itself. */
-export type Answer = string | ((request: IncomingMessage, response: ServerResponse) => void);
+export type Answer =
+  | string
+  | { readonly redirect: string; readonly status: number }
+  | ((request: IncomingMessage, response: ServerResponse) => void);
 
 export interface TestServer extends AsyncDisposable {
-  /** Its origin, without a slash at its end. */
+  /**
+   * Where its paths begin, without a slash at its end. A part of it is made up anew for each server: ports are used again, and Deno
+   * keeps modules by their URL.
+   */
   readonly origin: string;
   /** `host:port`. */
   readonly host: string;
@@ -27,17 +33,22 @@ const types: Readonly<Record<string, string>> = {
 
 export async function serve(answers: Record<string, Answer>): Promise<TestServer> {
   const table = new Map(Object.entries(answers));
+  const prefix = `/${crypto.randomUUID().slice(0, 8)}`;
   const requests: string[] = [];
   const headers: IncomingMessage["headers"][] = [];
   const server = createServer((request, response) => {
-    const path = request.url ?? "/";
+    const full = request.url ?? "/";
+    const path = full.startsWith(`${prefix}/`) ? full.slice(prefix.length) : full;
     requests.push(path);
     headers.push(request.headers);
-    const answer = table.get(path);
+    const answer = table.get(path) ?? table.get(full);
     if (answer === undefined) {
       response.writeHead(404).end("not here");
     } else if (typeof answer === "function") {
       answer(request, response);
+    } else if (typeof answer === "object") {
+      const location = answer.redirect.startsWith("/") ? prefix + answer.redirect : answer.redirect;
+      response.writeHead(answer.status, { location }).end();
     } else {
       const extension = /\.(\w+)(?:\?.*)?$/.exec(path)?.[1] ?? "";
       response.writeHead(200, { "content-type": types[extension] ?? "text/plain" }).end(answer);
@@ -45,7 +56,7 @@ export async function serve(answers: Record<string, Answer>): Promise<TestServer
   });
   const port = await listen(server);
   return {
-    origin: `http://127.0.0.1:${port}`,
+    origin: `http://127.0.0.1:${port}${prefix}`,
     host: `127.0.0.1:${port}`,
     requests,
     headers,
@@ -59,7 +70,7 @@ export async function serve(answers: Record<string, Answer>): Promise<TestServer
 
 /** Answers with a redirect. */
 export function redirect(to: string, status = 302): Answer {
-  return (_request, response) => response.writeHead(status, { location: to }).end();
+  return { redirect: to, status };
 }
 
 /** Answers with a body under a media type of its own. */
