@@ -16,6 +16,7 @@ const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => 
   ["./asyncapi", () => import("../../core/async_api.ts")],
   ["./memory", () => import("../../backends/memory.ts")],
   ["./plugins", () => import("../manage.ts")],
+  ["./redis", () => import("../../backends/redis.ts")],
   ["./sqlite", () => import("../../backends/sqlite.ts")],
 ]);
 
