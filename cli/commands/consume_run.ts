@@ -4,6 +4,7 @@
  * @module
  */
 
+import { showBody } from "../bodies.ts";
 import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
@@ -189,7 +190,7 @@ function lineOf(delivery: Delivery, flags: ConsumeFlags): string {
 }
 
 function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
-  if (flags.payload) return claim.body.replaceAll(/[\r\n]+/g, " ");
+  if (flags.payload) return showBody(claim.body).replaceAll(/[\r\n]+/g, " ");
   const { id, key, body, headers, attempt, publishedAt, orderingKey } = claim;
   const rest = {
     headers,
@@ -200,9 +201,9 @@ function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
   };
   let payload: unknown;
   try {
-    payload = JSON.parse(body);
+    payload = JSON.parse(showBody(body));
   } catch {
-    return JSON.stringify({ id, key, body, ...rest }); // undecodable: shown as it is
+    return JSON.stringify({ id, key, body: showBody(body), ...rest }); // undecodable: shown as it is
   }
   return JSON.stringify({ id, key, payload, ...rest });
 }
