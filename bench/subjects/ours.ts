@@ -5,13 +5,13 @@
  */
 
 import type { DurableBackend } from "../../core/backend.ts";
-import { decodePayload } from "../../core/codec.ts";
 import { createMessage } from "../../core/message.ts";
 import { MessageQueue } from "../../core/queue.ts";
 import { batches, type Candidate, countdown, inFlight, lanes, type Load, type Setting, type Subject } from "../work.ts";
 
 const group = "g";
 const never = new AbortController().signal;
+const decoder = new TextDecoder();
 
 /** What takes messages out of a {@linkcode MessageQueue}. */
 export type Way = "consume" | "receive" | { readonly concurrency: number };
@@ -93,7 +93,7 @@ export function backendAlone(open: (setting: Setting) => DurableBackend): Candid
         let settled: Promise<unknown> = Promise.resolve();
         for (let left = count; left > 0;) {
           const claims = await receiver.pull({ max: Math.min(inFlight, left), signal: never });
-          for (const claim of claims) decodePayload(claim.body);
+          for (const { body } of claims) JSON.parse(typeof body === "string" ? body : decoder.decode(body));
           left -= claims.length;
           await settled;
           settled = receiver.settle(claims.map((claim) => ({ claim, verb: "ack" })));
