@@ -127,8 +127,8 @@ export {
 export {
   type DiscoveryOptions,
   getMessageQueueBackend,
+  type Limits,
   openQueue,
   type PluginOption,
   type RemoteOptions,
 } from "./plugins/open.ts";
-export type { Limits } from "./plugins/remote/limits.ts";

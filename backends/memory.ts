@@ -1,7 +1,5 @@
 /**
- * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first.
- *
- * Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
+ * A queue in this process's own memory: for tests, for a laptop, and for authors of backends to read first. Everything that `@abe/mq` promises holds but durability: when the process ends, so does what it held. Two backends share nothing unless
  * they are given the same `store`.
  *
  * @module

@@ -51,6 +51,7 @@ export type { SqliteOptions } from "./sqlite/options.ts";
  * runtime is too old.
  */
 export class SqliteBackend implements DurableBackend {
+  /** All of them. */
   readonly capabilities: Capabilities = {
     groups: true,
     keys: true,
@@ -65,13 +66,17 @@ export class SqliteBackend implements DurableBackend {
     stats: true,
     durable: true,
   };
+  /** Makes, changes and removes groups. */
   readonly groups: GroupStore;
+  /** Looks into dead letters. */
   readonly deadLetters: DeadLetterStore;
   readonly #settings: Settings;
   #session: Promise<Session> | undefined;
   #closing: Promise<void> | undefined;
 
   /**
+   * Checks the options; opens nothing yet.
+   *
    * @param options How to set it up.
    * @throws {ConfigError} Naming every option that is wrong.
    */

@@ -44,7 +44,8 @@ export interface ListPluginsOptions extends DiscoveryOptions {
  *
  * @example
  * ```ts
- * import { envFrom, listPlugins } from "@abe/mq";
+ * import { envFrom } from "@abe/mq";
+ * import { listPlugins } from "@abe/mq/plugins";
  *
  * const plugins = await listPlugins({ env: envFrom({}) });
  * console.assert(plugins.some((plugin) => plugin.name === "memory" && plugin.from === "built-in"));

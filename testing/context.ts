@@ -62,6 +62,8 @@ export class CaseContext {
   readonly #ends: (() => PromiseLike<void>)[] = [];
 
   /**
+   * Opens nothing yet.
+   *
    * @param harness What the kit was told.
    * @param exchange The case's own exchange.
    */

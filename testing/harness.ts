@@ -1,11 +1,10 @@
 /**
- * What the kit is told about a backend, what a case is given, and what comes out.
+ * What the kit is told about a backend, and what comes out.
  *
  * @module
  */
 
 import type { Capabilities, MessageQueueBackend, MessageQueueBackendModule } from "../mod.ts";
-import type { CaseContext } from "./context.ts";
 
 /** Settings that only some cases need. */
 export interface StoreSettings {
@@ -95,26 +94,6 @@ export type Need =
 
 /** How a promise is kept: by the backend, by the queue in its place, or by refusing what asks for it. */
 export type How = "native" | "emulated" | "refused";
-
-/** One case. */
-export interface ConformanceCase {
-  /** What is true of a backend that passes: a sentence in plain words, unique. */
-  readonly name: string;
-  /** The promise it belongs to, from 1 to 14; 0 for the protocol itself. */
-  readonly promise: number;
-  /** Runs only where all of these are there. */
-  readonly needs?: readonly Need[];
-  /** Runs only where this is not there: asserts that it is emulated or refused. */
-  readonly lacks?: Need;
-  /**
-   * What passing shows.
-   *
-   * @default {"native"}
-   */
-  readonly how?: How;
-  /** Tries it; throws when it does not hold. */
-  run(context: CaseContext): Promise<void>;
-}
 
 /** What became of one case. */
 export interface CaseResult {

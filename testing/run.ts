@@ -7,7 +7,8 @@
 import type { MessageQueueBackend } from "../mod.ts";
 import { allCases } from "./cases/all.ts";
 import { CaseContext } from "./context.ts";
-import type { CaseResult, ConformanceCase, Harness, Need, Report } from "./harness.ts";
+import type { ConformanceCase } from "./case.ts";
+import type { CaseResult, Harness, Need, Report } from "./harness.ts";
 import { within } from "./wait.ts";
 
 /** A case and whether it is to be run. */
@@ -121,7 +122,7 @@ export function caseTimeoutMs(harness: Harness): number {
  *
  * const report = await runConformance({
  *   name: "memory",
- *   open: (exchange) => Promise.resolve(new MemoryBackend({ exchange })),
+ *   open: (exchange) => Promise.resolve(new MemoryBackend({ store: exchange })),
  *   capabilities: new MemoryBackend().capabilities,
  *   only: ["what is published before the first consumer is delivered"],
  * });

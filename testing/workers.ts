@@ -74,7 +74,7 @@ async function startHere(
 
 function startProcess(job: ChildJob): Worker {
   const script = childUrl.startsWith("file:") ? fileURLToPath(childUrl) : childUrl;
-  const run = "Deno" in globalThis ? ["run", "--allow-all", "--no-check"] : [];
+  const run = process.versions.deno !== undefined ? ["run", "--allow-all", "--no-check"] : [];
   const child = spawn(process.execPath, [...run, script, childMark, JSON.stringify(job)], {
     stdio: ["pipe", "pipe", "inherit"],
   });

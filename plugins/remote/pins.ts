@@ -95,9 +95,18 @@ export class Recorder {
    * @param requested Where it was asked for.
    * @param url Where it was found.
    * @param hex Its SHA-256.
+   * @throws {MessageQueueError} `plugin_refused` when the same URL gave other bytes a moment before.
    */
   add(requested: string, url: string, hex: string): void {
     if (requested !== url) this.redirects.set(requested, url);
-    this.modules.set(url, formatDigest(hex));
+    const digest = formatDigest(hex);
+    const before = this.modules.get(url);
+    if (before !== undefined && before !== digest) {
+      throw new MessageQueueError(
+        "plugin_refused",
+        `Cannot load ${showUrl(url)}: two requests for it got different code`,
+      );
+    }
+    this.modules.set(url, digest);
   }
 }

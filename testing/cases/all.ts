@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { abortCases } from "./p10_abort.ts";
 import { attemptCases } from "./p03_attempts.ts";
 import { configurationCases } from "./p14_configuration.ts";

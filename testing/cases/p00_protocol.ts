@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import type { Capabilities } from "../../mod.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { failure, refused } from "./expect.ts";
 
 function declared(capabilities: Capabilities = {}): string[] {

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import type { Claim } from "../../mod.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, range } from "./expect.ts";
 

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { MessageQueueError } from "../../mod.ts";
 import { withReceiver } from "../faults.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, range, refused } from "./expect.ts";
 

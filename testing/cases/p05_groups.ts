@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { type Group, MessageQueueError } from "../../mod.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, failure, range, refused } from "./expect.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { each, failure, range, refused } from "./expect.ts";
 import { MessageQueueError } from "../../mod.ts";
 

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, failure, misuse, range, refused } from "./expect.ts";
 

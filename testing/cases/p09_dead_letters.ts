@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { message } from "../context.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, range, refused } from "./expect.ts";
 

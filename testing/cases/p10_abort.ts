@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { type Delivery, MessageQueueError } from "../../mod.ts";
 import type { CaseContext } from "../context.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { countedSignal } from "../signals.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, failure, range } from "./expect.ts";

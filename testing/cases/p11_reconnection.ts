@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { MessageQueueError, type QueueState } from "../../mod.ts";
 import { changed, withReceiver } from "../faults.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
 import { each, failure, range, refused } from "./expect.ts";
 

@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { ConfigError, envFrom } from "../../mod.ts";
-import type { ConformanceCase } from "../harness.ts";
+import type { ConformanceCase } from "../case.ts";
 import { failure, range } from "./expect.ts";
 
 /** The cases. */

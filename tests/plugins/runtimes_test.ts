@@ -57,7 +57,7 @@ describe("an application", () => {
       await server[Symbol.asyncDispose]();
       const result = await start(runtime, folder.path, { ABE_MQ_PLUGIN_URL: `${server.origin}/mod.ts` });
       assert.equal(result.code, 1, result.output);
-      assert.match(result.stderr, /^plugin_not_found: Cannot load http:\/\/127\.0\.0\.1:\d+\/mod\.ts/m);
+      assert.match(result.stderr, /^plugin_not_found: Cannot load http:\/\/127\.0\.0\.1:\d+\/\w+\/mod\.ts/m);
       assert.equal(result.stdout, "");
     });
 
