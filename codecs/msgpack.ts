@@ -93,6 +93,10 @@ class StrictExtensions extends ExtensionCodec {
 function refuse(value: unknown): void {
   if (typeof value === "bigint") return;
   const kind = Object.prototype.toString.call(value).slice(8, -1);
+  if (value instanceof Date && Number.isNaN(value.getTime())) throw new TypeError("Cannot write an invalid Date");
+  if (kind === "Object" && Object.hasOwn(Object(value), "__proto__")) {
+    throw new TypeError("Cannot write a member __proto__");
+  }
   if (/^(?:Object|Array|Uint8Array|Map|Set|Date|Function|Symbol)$/.test(kind)) return;
   throw new TypeError(`Cannot write a ${kind}`);
 }
