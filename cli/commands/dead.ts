@@ -4,13 +4,12 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type DeadLetter, defaultGroup, type MessageQueue } from "@abe/mq";
 import { buildCommand, buildRouteMap, type RouteMap } from "@stricli/core";
 import { type Cli, type CommonFlags, commonFlags, openCliQueue } from "../context.ts";
 import { CliError, exitCodes } from "../exit.ts";
 import { plural, table } from "../style.ts";
-import { parseCount } from "../values.ts";
+import { parseCount, shownBody } from "../values.ts";
 
 interface GroupFlags extends CommonFlags {
   readonly group: string;
@@ -43,7 +42,7 @@ async function* each(queue: MessageQueue, group: string, limit: number): AsyncGe
 function forJson({ body, payload, publishedAt, deadAt, ...rest }: DeadLetter): object {
   return {
     ...rest,
-    ...(payload === undefined ? { body: showBody(body) } : { payload }),
+    ...(payload === undefined ? { body: shownBody(body) } : { payload }),
     publishedAt: new Date(publishedAt),
     deadAt: new Date(deadAt),
   };
@@ -83,7 +82,7 @@ async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
   for (const [name, value] of lines) this.print(`${this.style.dim(name.padEnd(width))}  ${value}`);
-  this.print(payload === undefined ? showBody(body) : JSON.stringify(payload, undefined, 2));
+  this.print(payload === undefined ? shownBody(body) : JSON.stringify(payload, undefined, 2));
 }
 
 function chosen(flags: SomeFlags, ids: readonly string[], verb: string): readonly string[] | undefined {
