@@ -49,6 +49,22 @@ export type { SqliteOptions } from "./sqlite/options.ts";
  * with a `MessageQueueError`: `storage` when the file is no queue or cannot be read or written (it is then left as it was), `connection`,
  * which the queue tries again, when another process held its lock for too long, `closed` after it was disposed, `unsupported` when the
  * runtime is too old.
+ *
+ * @example
+ * ```ts
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ * import { MessageQueue } from "@abe/mq";
+ * import { SqliteBackend } from "@abe/mq/sqlite";
+ *
+ * const path = join(tmpdir(), `${crypto.randomUUID()}.db`);
+ * await using mq = new MessageQueue(new SqliteBackend({ path, maxLength: 10_000 }));
+ * await mq.publish("order.created", { id: 1 });
+ * for await (const payload of mq.consume({ group: "billing", keys: "order.*" })) {
+ *   console.assert("id" in payload);
+ *   break;
+ * }
+ * ```
  */
 export class SqliteBackend implements DurableBackend {
   /** All of them. */

@@ -95,7 +95,7 @@ void describe("MemoryBackend", () => {
         await fc.asyncModelRun(() => ({ model, real }), run);
         await finish(model, real);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 3_000 },
     );
   });
 });

@@ -62,7 +62,7 @@ export const brokenStores: readonly Broken[] = [
   {
     fault: "loses every tenth message",
     caughtBy: "thousands of messages over 50 consumers, none missing and none twice",
-    breaks: storing((message) => JSON.parse(message.body).n % 10 === 9 ? [] : message),
+    breaks: storing((message) => JSON.parse(String(message.body)).n % 10 === 9 ? [] : message),
   },
   {
     fault: "keeps header names in lower case",
@@ -100,7 +100,7 @@ export const brokenStores: readonly Broken[] = [
   {
     fault: "takes every double for the first, also those without an id of the application's",
     caughtBy: "an id is known within its exchange only, and messages without one are never taken for doubles",
-    breaks: storing((message) => ({ ...message, id: message.body, deduplicate: true })),
+    breaks: storing((message) => ({ ...message, id: String(message.body), deduplicate: true })),
   },
   {
     fault: "ignores the ordering key",
