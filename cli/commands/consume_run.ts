@@ -4,7 +4,6 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
@@ -191,10 +190,6 @@ function lineOf(delivery: Delivery, flags: ConsumeFlags): string {
 }
 
 function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
-<<<<<<< HEAD
-=======
-  if (flags.payload) return showBody(claim.body).replaceAll(/[\r\n]+/g, " ");
->>>>>>> main
   const { id, key, body, headers, attempt, publishedAt, orderingKey } = claim;
   const content = readBody(body);
   if (flags.payload) return JSON.stringify("payload" in content ? content.payload : content);
@@ -205,17 +200,7 @@ function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
     group: flags.group ?? defaultGroup,
     orderingKey,
   };
-<<<<<<< HEAD
   return JSON.stringify({ id, key, ...content, ...rest });
-=======
-  let payload: unknown;
-  try {
-    payload = JSON.parse(showBody(body));
-  } catch {
-    return JSON.stringify({ id, key, body: showBody(body), ...rest }); // undecodable: shown as it is
-  }
-  return JSON.stringify({ id, key, payload, ...rest });
->>>>>>> main
 }
 
 // Claims what waits and releases it, which counts no attempt. The group is not made.
