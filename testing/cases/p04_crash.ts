@@ -208,7 +208,7 @@ export const crashCases: readonly ConformanceCase[] = [
     async run(context) {
       await context.publish(context.a, 1);
       const { signal } = new AbortController();
-      const leaseMs = Math.min(context.leaseMs, 1_000);
+      const leaseMs = Math.min(context.leaseMs, 500);
       const holder = await context.receiver({ leaseMs });
       const [claim] = await context.within(holder.pull({ max: 1, signal }), "a pull");
       assert.ok(claim !== undefined);

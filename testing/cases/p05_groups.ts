@@ -237,7 +237,7 @@ export const groupCases: readonly ConformanceCase[] = [
     needs: ["groups", "receive", "expiry"],
     async run(context) {
       const { a, b } = context;
-      const expiresMs = 1_000;
+      const expiresMs = 700;
       const watching = b.receive<KitPayload>({ group: "watched" });
       const next = watching.next();
       await context.until(async () => await find(context, "watched") !== undefined, "the group is made");
