@@ -88,8 +88,8 @@ export const crashCases: readonly ConformanceCase[] = [
       let done = 0;
       const handler = async ({ payload, attempt }: { payload: KitPayload; attempt: number }) => {
         runs.push(attempt);
-        for (let round = 0; payload.n === 0 && round < 3; round++) {
-          const free = Date.now() + leaseMs / 2;
+        for (let round = 0; payload.n === 0 && round < 4; round++) {
+          const free = Date.now() + 0.4 * leaseMs;
           while (Date.now() < free);
           // One turn of the loop is all that a renewal gets.
           await context.pass(1);
