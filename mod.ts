@@ -30,6 +30,7 @@ export {
   defaultLeaseMs,
   defaultMaxAttempts,
   type DurableBackend,
+  type Finding,
   type Group,
   type GroupOptions,
   type GroupStats,
@@ -88,6 +89,7 @@ export type {
   SubscribeOptions,
 } from "./core/options.ts";
 export { MessageQueue } from "./core/queue.ts";
+export { leastVersions, runtime, type RuntimeName, runtimeVersion } from "./core/runtime.ts";
 export {
   type DrainOptions,
   type Failure,

@@ -49,6 +49,22 @@ export type { SqliteOptions } from "./sqlite/options.ts";
  * with a `MessageQueueError`: `storage` when the file is no queue or cannot be read or written (it is then left as it was), `connection`,
  * which the queue tries again, when another process held its lock for too long, `closed` after it was disposed, `unsupported` when the
  * runtime is too old.
+ *
+ * @example
+ * ```ts
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ * import { MessageQueue } from "@abe/mq";
+ * import { SqliteBackend } from "@abe/mq/sqlite";
+ *
+ * const path = join(tmpdir(), `${crypto.randomUUID()}.db`);
+ * await using mq = new MessageQueue(new SqliteBackend({ path, maxLength: 10_000 }));
+ * await mq.publish("order.created", { id: 1 });
+ * for await (const payload of mq.consume({ group: "billing", keys: "order.*" })) {
+ *   console.assert("id" in payload);
+ *   break;
+ * }
+ * ```
  */
 export class SqliteBackend implements DurableBackend {
   /** All of them. */
@@ -72,6 +88,8 @@ export class SqliteBackend implements DurableBackend {
   readonly deadLetters: DeadLetterStore;
   readonly #settings: Settings;
   #session: Promise<Session> | undefined;
+  /** The session once it is open, until it is closed. */
+  #ready: Session | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -107,9 +125,11 @@ export class SqliteBackend implements DurableBackend {
     if (this.#session === undefined) {
       const session = openSession(this.#settings);
       this.#session = session;
-      // What failed may be mended by the next use.
-      session.catch(() => {
-        if (this.#session === session) this.#session = undefined;
+      session.then((ready) => {
+        if (this.#closing === undefined) this.#ready = ready;
+      }, () => {
+        // What failed may be mended by the next use.
+        this.#session = undefined;
       });
     }
     return this.#session;
@@ -128,7 +148,8 @@ export class SqliteBackend implements DurableBackend {
   /** Stores several messages, all or none. */
   async publishMany(messages: readonly Message[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    const { publisher } = await this.#open();
+    // Once it is open, a publish reaches the writer in the turn in which it was made.
+    const { publisher } = this.#ready ?? await this.#open();
     if (messages.length > 0) await publisher.publish(messages, options.signal);
   }
 
@@ -167,6 +188,7 @@ export class SqliteBackend implements DurableBackend {
   }
 
   async #close(): Promise<void> {
+    this.#ready = undefined;
     // A file that could not be opened needs no closing.
     const session = await this.#session?.catch(() => undefined);
     await session?.close();

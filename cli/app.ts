@@ -5,11 +5,17 @@
  */
 
 import { type Application, type ApplicationText, buildApplication, buildRouteMap, text_en } from "@stricli/core";
+import { backends } from "./commands/backends.ts";
+import { completions } from "./commands/completions.ts";
 import { consume } from "./commands/consume.ts";
 import { dead } from "./commands/dead.ts";
+import { doctor } from "./commands/doctor.ts";
 import { groups } from "./commands/groups.ts";
+import { create } from "./commands/new.ts";
+import { plugins } from "./commands/plugins.ts";
 import { publish } from "./commands/publish.ts";
 import { stats } from "./commands/stats.ts";
+import { verify } from "./commands/verify.ts";
 import type { Cli } from "./context.ts";
 import { errorText, exitCodeFor } from "./exit.ts";
 import { styleOf } from "./style.ts";
@@ -35,7 +41,7 @@ function texts(debug: boolean): ApplicationText {
 }
 
 const root = buildRouteMap<string, Cli>({
-  routes: { publish, consume, groups, stats, dead },
+  routes: { publish, consume, groups, stats, dead, plugins, backends, doctor, verify, new: create, completions },
   docs: {
     brief: "Message queues behind one protocol",
     fullDescription: [

@@ -7,6 +7,7 @@
 import { type DiscoveryOptions, type Logger, type MessageQueue, openQueue } from "@abe/mq";
 import type { CommandContext, StricliProcess } from "@stricli/core";
 import process from "node:process";
+import { readEnvironment } from "./environment.ts";
 import { errorText, type ExitCodeNumber } from "./exit.ts";
 import { redactor } from "./redact.ts";
 import { type Style, styleOf } from "./style.ts";
@@ -27,6 +28,10 @@ export interface Cli extends CommandContext {
   say(text: string): void;
   /** Hides secrets in a text. */
   redact(text: string): string;
+  /** Hides secrets in the texts of a value. */
+  redactJson(value: unknown): unknown;
+  /** The variables that `.env` gave. */
+  readonly fromDotEnv: readonly string[];
   /** With which code to exit when nothing is thrown. */
   exitCode: ExitCodeNumber;
 }
@@ -64,10 +69,12 @@ export const commonFlags = {
 /**
  * Makes what the commands are given.
  *
+ * @param fromDotEnv The variables that `.env` gave.
  * @returns The context of this process.
  */
-export function createContext(): Cli {
-  const { stdout, stderr, env } = process;
+export function createContext(fromDotEnv: readonly string[] = []): Cli {
+  const { stdout, stderr } = process;
+  const env = readEnvironment();
   const redact = redactor(env);
   const colours = (stream: { readonly isTTY?: boolean }) =>
     stream.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
@@ -84,6 +91,9 @@ export function createContext(): Cli {
     printJson: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     say: (line) => void stderr.write(`${redact(line)}\n`),
     redact,
+    redactJson: (value) =>
+      JSON.parse(JSON.stringify(value), (_, each: unknown) => typeof each === "string" ? redact(each) : each),
+    fromDotEnv,
     exitCode: 0,
   };
   return cli;

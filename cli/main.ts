@@ -4,12 +4,14 @@
  * @module
  */
 
-import { run } from "@stricli/core";
+import { proposeCompletions, run } from "@stricli/core";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import process from "node:process";
 import { createApp } from "./app.ts";
+import { completeFlag } from "./commands/completions.ts";
 import { createContext } from "./context.ts";
+import { readEnvironment } from "./environment.ts";
 import { errorText, exitCodeOf, exitCodes } from "./exit.ts";
 
 /**
@@ -27,20 +29,32 @@ export async function main(args: readonly string[]): Promise<number> {
       throw error;
     });
   }
+  let fromDotEnv: readonly string[] = [];
   try {
-    await loadDotEnv();
+    fromDotEnv = await loadDotEnv();
   } catch (error) {
-    createContext().say(`error: Cannot read .env: ${errorText(error, debug)}`);
-    return exitCodes.failed;
+    const { say } = createContext();
+    if ((error as Error).name !== "NotCapable") {
+      say(`error: Cannot read .env: ${errorText(error, debug)}`);
+      return exitCodes.failed;
+    }
+    say("warning: .env may not be read, so it is passed over: --allow-read=.env allows it");
   }
-  const cli = createContext();
-  await run(createApp(debug), args, cli);
+  const cli = createContext(fromDotEnv);
+  const app = createApp(debug);
+  if (args[0] === completeFlag) {
+    for (const { completion } of await proposeCompletions(app, args.slice(1), cli)) cli.print(completion);
+    return exitCodes.done;
+  }
+  await run(app, args, cli);
   return exitCodeOf(cli.process.exitCode) || cli.exitCode;
 }
 
-// What the process has set already counts more than the file.
-async function loadDotEnv(): Promise<void> {
-  if (!existsSync(resolve(".env"))) return;
+// What the process has set already counts more than the file. Returns the names that came from it.
+async function loadDotEnv(): Promise<readonly string[]> {
+  if (!existsSync(resolve(".env"))) return [];
   const { load } = await import("@std/dotenv");
-  await load({ export: true });
+  const before = new Set(Object.keys(readEnvironment()));
+  const variables = await load({ export: true });
+  return Object.keys(variables).filter((name) => !before.has(name));
 }

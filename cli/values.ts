@@ -4,8 +4,6 @@
  * @module
  */
 
-import type { Body } from "@abe/mq";
-
 const units: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,
@@ -57,19 +55,4 @@ export function parseHeader(text: string): readonly [name: string, value: string
   const at = text.indexOf("=");
   if (at < 1) throw new TypeError(`${JSON.stringify(text)} is no header: write NAME=VALUE`);
   return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/**
- * A body as text: what is no text is shown as base64.
- *
- * @param body Text or bytes, as a backend keeps them.
- * @returns Text.
- */
-export function shownBody(body: Body): string {
-  if (typeof body === "string") return body;
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(body);
-  } catch {
-    return btoa(Array.from(body, (byte) => String.fromCharCode(byte)).join("")); // no text
-  }
 }

@@ -92,6 +92,8 @@ export interface MessageQueueBackend {
   stats?(): Promise<QueueStats>;
   /** Resolves when the broker answers. */
   ping?(signal?: AbortSignal): Promise<void>;
+  /** Looks at the settings of the broker that lose messages, and at its clock; each finding says what mends it. Changes nothing. */
+  diagnose?(signal?: AbortSignal): Promise<readonly Finding[]>;
   /** Connects ahead of the first use, which otherwise does it. Concurrent first uses make one connection. */
   connect?(): Promise<void>;
   /** Closes connections. Called once, after every receiver is closed; a second call is harmless. */
@@ -328,6 +330,16 @@ export interface QueueStats {
   readonly retained: number;
   /** By group. */
   readonly groups: Readonly<Record<string, GroupStats>>;
+}
+
+/** What a look at a broker found. */
+export interface Finding {
+  /** How bad it is: `problem` loses messages or stops the queue, `warning` may, `ok` was looked at and is well. */
+  readonly level: "ok" | "warning" | "problem";
+  /** What was found, in a sentence without its full stop. */
+  readonly message: string;
+  /** What mends it: a command or a setting. */
+  readonly mend?: string;
 }
 
 /** The group of those who name none. */

@@ -11,4 +11,5 @@
 export const builtinBackends: ReadonlyMap<string, () => Promise<unknown>> = new Map<string, () => Promise<unknown>>([
   ["memory", () => import("../backends/memory.ts")],
   ["sqlite", () => import("../backends/sqlite.ts")],
+  ["redis", () => import("../backends/redis.ts")],
 ]);

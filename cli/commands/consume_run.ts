@@ -4,13 +4,13 @@
  * @module
  */
 
+import { showBody } from "../bodies.ts";
 import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
 import { LineWriter } from "../line_writer.ts";
 import { interruption } from "../signals.ts";
 import { plural } from "../style.ts";
-import { shownBody } from "../values.ts";
 import type { ConsumeFlags } from "./consume.ts";
 
 const defaultPeekCount = 10;
@@ -190,9 +190,8 @@ function lineOf(delivery: Delivery, flags: ConsumeFlags): string {
 }
 
 function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
-  if (flags.payload) return shownBody(claim.body).replaceAll(/[\r\n]+/g, " ");
-  const { id, key, headers, attempt, publishedAt, orderingKey } = claim;
-  const body = shownBody(claim.body);
+  if (flags.payload) return showBody(claim.body).replaceAll(/[\r\n]+/g, " ");
+  const { id, key, body, headers, attempt, publishedAt, orderingKey } = claim;
   const rest = {
     headers,
     attempt,
@@ -202,9 +201,9 @@ function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
   };
   let payload: unknown;
   try {
-    payload = JSON.parse(body);
+    payload = JSON.parse(showBody(body));
   } catch {
-    return JSON.stringify({ id, key, body, ...rest }); // undecodable: shown as it is
+    return JSON.stringify({ id, key, body: showBody(body), ...rest }); // undecodable: shown as it is
   }
   return JSON.stringify({ id, key, payload, ...rest });
 }

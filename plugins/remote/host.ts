@@ -12,8 +12,11 @@ import { MessageQueueError } from "../../core/errors.ts";
 /** What the package exports by path, as in `deno.json`; without `./testing`, which no plugin needs to run. */
 const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => Promise<object>>([
   [".", () => import("../../mod.ts")],
+  ["./asyncapi", () => import("../../core/async_api.ts")],
+  ["./asyncapi", () => import("../../core/async_api.ts")],
   ["./memory", () => import("../../backends/memory.ts")],
   ["./plugins", () => import("../manage.ts")],
+  ["./redis", () => import("../../backends/redis.ts")],
   ["./sqlite", () => import("../../backends/sqlite.ts")],
 ]);
 

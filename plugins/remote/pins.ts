@@ -76,7 +76,7 @@ export function checkSealed(what: string, pins: Pins): void {
   throw new MessageQueueError(
     "plugin_refused",
     `Cannot load ${showUrl(what)}: ${pins.sealed}, and it is not in ${pins.lock?.path ?? lockFileName}. ` +
-      "Pin it by `abe-mq plugins lock` or `lockPlugins()`",
+      "Pin it by `mq plugins lock` (of jsr:@abe/mq-cli) or `lockPlugins()`",
   );
 }
 

@@ -9,7 +9,7 @@ import { MessageQueueError } from "../../mod.ts";
 import { withReceiver } from "../faults.ts";
 import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
-import { each, range, refused } from "./expect.ts";
+import { each, numberOf, range, refused } from "./expect.ts";
 
 // So long that a case which waits for it would fail by its deadline.
 const longLeaseMs = 600_000;
@@ -271,7 +271,7 @@ export const crashCases: readonly ConformanceCase[] = [
       const seen: number[] = [];
       while (seen.length < 3) {
         const batch = await context.within(waiting.pull({ max: 3, signal }), "a pull of what was released");
-        seen.push(...batch.map(({ body }) => JSON.parse(String(body)).n));
+        seen.push(...batch.map(numberOf));
         await waiting.settle(batch.map((claim) => ({ claim, verb: "ack" })));
       }
       each(seen, range(3), "released by a close, and fresh");

@@ -13,6 +13,9 @@ import { type Child, type Command, type Result, root, run, runtimeCommand, spawn
 /** The path of the command line. */
 export const cliPath: string = join(root, "cli/mod.ts");
 
+// Node strips the types of every file at each start unless it may keep what it made of them.
+const compileCache = join(root, ".tools/node-compile-cache");
+
 /** How to start the command line. */
 export interface CliOptions {
   /** Further variables; `undefined` takes one away. */
@@ -36,7 +39,8 @@ export class Place implements Disposable {
 
   /** The command that runs the command line. */
   command(args: readonly string[], env: CliOptions["env"] = {}): Command {
-    return runtimeCommand(thisRuntime, cliPath, { args, cwd: this.folder, env: { ...this.#env, ...env } });
+    const variables = { NODE_COMPILE_CACHE: compileCache, ...this.#env, ...env };
+    return runtimeCommand(thisRuntime, cliPath, { args, cwd: this.folder, env: variables });
   }
 
   /** Runs it to its end. */

@@ -3,8 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { SqliteBackend } from "../../backends/sqlite.ts";
+import { MessageQueue } from "../../mod.ts";
 import { serve } from "../plugins/server.ts";
 import { root, run, runtimeCommand, runtimePath, runtimes } from "../process.ts";
+import { findProgram } from "../programs.ts";
 
 const timeout = 120_000;
 const readme = await readFile(join(root, "README.md"), "utf8");
@@ -24,6 +27,9 @@ const runBy: Readonly<Record<string, string>> = {
   "npx jsr add @abe/mq": "tests/e2e/install_test.ts",
   "deno run --allow-env=MESSAGE_QUEUE_BACKEND,ABE_MQ_PLUGIN_URL,ABE_MQ_PLUGINS --allow-read=. --allow-import=example.com app.ts":
     "below",
+  [`sqlite3 -readonly events.db "select id, key, body from log_1 order by position limit 10"`]: "below",
+  [`sqlite3 -readonly events.db "select d.id, d.key, d.reason, d.error from dead_letter d"`]: "below",
+  [`sqlite3 events.db ".backup 'backup.db'"`]: "below",
   "bun run app.ts": "below",
   "node app.ts": "below",
 };
@@ -61,6 +67,33 @@ describe("the README", () => {
     const result = await run({ command: runtimePath("deno"), args, cwd: root });
     assert.equal(result.code, 2);
     assert.match(result.stderr, /"perl" as --runtime: it is one of deno, bun, node/);
+  });
+
+  it("looks into a SQLite file and makes a backup while it is in use", { timeout }, async () => {
+    const sqlite3 = findProgram("sqlite3");
+    assert.ok(sqlite3, "sqlite3 is there: `npx -y deno task prepare` fetches it");
+    const folder = await mkdtemp(join(tmpdir(), "abe-mq-readme-"));
+    await using mq = new MessageQueue(new SqliteBackend({ path: join(folder, "events.db") }));
+    await mq.publish("order.created", { id: 1 }, { id: "first" });
+    await mq.publish("order.paid", { id: 2 }, { id: "second" });
+    const iterator = mq.receive();
+    await (await iterator.next()).value?.reject("broken");
+    const outputs: string[] = [];
+    for (const command of commands.filter((each) => each.startsWith("sqlite3"))) {
+      const args = Array.from(command.matchAll(/"([^"]*)"|(\S+)/g), ([, quoted, bare]) => quoted ?? bare ?? "").slice(
+        1,
+      );
+      const result = await run({ ...sqlite3, args, cwd: folder });
+      assert.equal(result.code, 0, result.output);
+      outputs.push(result.stdout);
+    }
+    assert.match(outputs[0] ?? "", /second\|order\.paid\|\{"id":2\}/);
+    assert.match(outputs[1] ?? "", /first\|order\.created\|broken/);
+    await mq.close();
+    await using copy = new MessageQueue(new SqliteBackend({ path: join(folder, "backup.db") }));
+    assert.equal((await copy.stats()).groups.default?.dead, 1);
+    await copy.close();
+    await rm(folder, { recursive: true });
   });
 
   // The whole plugin, served as it stands in the README, without the lines below it that try it.

@@ -131,6 +131,23 @@ describe("the file of a SQLite queue", () => {
       assert.equal((await backend.stats()).retained, 0);
     }));
 
+  it("can be backed up while it is in use, and the backup is a queue", { timeout }, () =>
+    inFolder(async (folder) => {
+      const backend = folder.open();
+      const receiver = await backend.receive({ group: "g", leaseMs: 30_000 });
+      await backend.publishMany(messages(10));
+      await ack(receiver, await pullCount(receiver, 4));
+      const path = join(folder.path, "backup.db");
+      const publishing = Promise.all(Array.from({ length: 50 }, () => backend.publishMany(messages(10))));
+      inShell(folder.file, `vacuum into '${path}'`);
+      await publishing;
+      const restored = folder.open({ path });
+      const { retained, groups } = await restored.stats();
+      assert.ok(retained >= 6 && groups["g"]?.ready === retained, `${retained} messages`);
+      const again = await restored.receive({ group: "g", leaseMs: 30_000 });
+      assert.equal((await pull(again, 6)).length, 6);
+    }));
+
   it("forgets ids whose window is over", { timeout }, () =>
     inFolder(async (folder) => {
       const backend = folder.open({ dedupWindowMs: 50 });

@@ -29,10 +29,17 @@ function optionsFor(n: number): PublishOptions {
 async function publishForEver(mq: MessageQueue, first: number): Promise<void> {
   for (let n = first;; n += batch) {
     const numbers = Array.from({ length: batch }, (_, index) => n + index);
-    if (n % 64 < batch) await mq.publishMany(numbers.map((n) => ({ key: "kill.many", payload: { n } })));
-    else await Promise.all(numbers.map((n) => mq.publish("kill.one", { n }, optionsFor(n))));
-    say(numbers.map((n) => `p ${n}`));
-    await sleep(5);
+    const results = n % 64 < batch
+      ? await Promise.allSettled([mq.publishMany(numbers.map((n) => ({ key: "kill.many", payload: { n } })))])
+      : await Promise.allSettled(numbers.map((n) => mq.publish("kill.one", { n }, optionsFor(n))));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined && (failed.reason as { code?: string }).code !== "full") throw failed.reason;
+    say(
+      numbers.filter((_, index) => results[results.length === 1 ? 0 : index]?.status === "fulfilled").map((n) =>
+        `p ${n}`
+      ),
+    );
+    await sleep(failed === undefined ? 5 : 50);
   }
 }
 
@@ -57,6 +64,6 @@ const [role, path, first, synchronous] = process.argv.slice(2);
 if (path === undefined || (synchronous !== "FULL" && synchronous !== "NORMAL")) throw new TypeError("Wrong arguments");
 // A worker outlives nobody.
 process.stdin.on("end", () => process.exit(1)).resume();
-const mq = new MessageQueue(new SqliteBackend({ path, synchronous }));
+const mq = new MessageQueue(new SqliteBackend({ path, synchronous, maxLength: 3_000 }));
 if (role === "publisher") await publishForEver(mq, Number(first));
 else await consumeForEver(mq);

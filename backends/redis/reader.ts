@@ -1,0 +1,161 @@
+/**
+ * Blocking reads of one group over one connection: of all partitions where they are on one server, of one in a cluster.
+ *
+ * @module
+ */
+
+import { MessageQueueError } from "../../core/errors.ts";
+import type { Broker } from "./broker.ts";
+import type { Connection } from "./connection.ts";
+import type { PartitionNames } from "./names.ts";
+
+/**
+ * How long one read blocks, in milliseconds. It ends sooner by what arrives or by CLIENT UNBLOCK; the limit is for noticing a
+ * connection whose other end vanished.
+ */
+const blockMs = 5_000;
+
+/** An entry of a stream: id, then names and values. */
+export type Entry = readonly [string, readonly string[]];
+
+/** What a read brought. */
+export interface ReadResult {
+  /** Which partition. */
+  readonly partition: number;
+  /** Entries of its stream. */
+  readonly entries: readonly Entry[];
+  /** Ids in its wake stream. */
+  readonly wakes: readonly string[];
+}
+
+/** What all partitions of a read brought. */
+export interface ReadReply {
+  /** By partition; empty when the wait ended with nothing. */
+  readonly results: readonly ReadResult[];
+  /** The group's filter when it was claimed. */
+  readonly filter: string | undefined;
+}
+
+const nothing: ReadReply = { results: [], filter: undefined };
+
+/** Reads for one consumer. */
+export class Reader {
+  readonly #broker: Broker;
+  readonly #partitions: readonly PartitionNames[];
+  readonly #first: number;
+  readonly #group: string;
+  readonly #command: (count: number) => string[];
+  readonly #settings: readonly string[];
+  #connection: Connection | undefined;
+  #waiting: Promise<unknown> | undefined;
+  #stopped = false;
+
+  /**
+   * @param broker The servers.
+   * @param partitions Which partitions; in a cluster one.
+   * @param group Which group.
+   * @param consumer Who reads.
+   */
+  constructor(broker: Broker, partitions: readonly PartitionNames[], group: string, consumer: string) {
+    this.#broker = broker;
+    this.#partitions = partitions;
+    this.#group = group;
+    this.#first = partitions[0]?.partition ?? 0;
+    const streams = partitions.flatMap(({ stream, prefix }) => [stream, `${prefix}wake:${group}`]);
+    const rest = ["BLOCK", String(blockMs), "STREAMS", ...streams, ...streams.map(() => ">")];
+    this.#command = (count) => ["XREADGROUP", "GROUP", group, consumer, "COUNT", String(count), ...rest];
+    this.#settings = ["HGET", `${partitions[0]?.prefix}group:${group}`, "keys"];
+  }
+
+  /**
+   * Waits for messages, some seconds at most.
+   *
+   * @param count At most how many, of each partition.
+   * @param signal When it is aborted before the wait has begun, it does not begin; later, `unblock` ends it.
+   * @returns What came, and the group's filter at that time.
+   */
+  async read(count: number, signal: AbortSignal): Promise<ReadReply> {
+    let connection = this.#connection;
+    try {
+      if (!connection?.isOpen) connection = this.#connection = await this.#broker.takeReader(this.#first);
+      if (signal.aborted || this.#stopped) return nothing;
+      // The filter rides along: it is that of the moment when the messages were claimed, and costs no round trip.
+      const read = connection.send(this.#command(Math.max(1, count)), blockMs);
+      const settings = connection.send(this.#settings);
+      settings.catch(() => undefined);
+      this.#waiting = read;
+      const reply = await read;
+      const filter = await settings;
+      if (typeof filter !== "string") {
+        throw new MessageQueueError("not_found", `Cannot receive for the group ${this.#group}: it was removed`);
+      }
+      return { results: this.#results(reply), filter };
+    } catch (error) {
+      this.#drop();
+      throw await this.#broker.fail(error, this.#first, `receive for the group ${this.#group}`);
+    } finally {
+      this.#waiting = undefined;
+    }
+  }
+
+  /** Ends a wait, keeping the connection where it can. Resolves when it has ended. */
+  async unblock(): Promise<void> {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    let ended = false;
+    const done = waiting.then(() => void (ended = true), () => void (ended = true));
+    const limit = performance.now() + 500;
+    while (!ended) {
+      const connection = this.#connection;
+      if (connection === undefined) break;
+      try {
+        // Before the read has reached the server this does nothing, hence again.
+        await Promise.race([
+          done,
+          this.#broker.send(this.#first, ["CLIENT", "UNBLOCK", connection.clientId], "unblock"),
+        ]);
+      } catch {
+        // No connection to say it over: closing the reader's own ends the wait too.
+        this.#drop();
+      }
+      if (!ended) await Promise.race([done, delay(5)]);
+      if (!ended && performance.now() > limit) this.#drop();
+    }
+    await done;
+  }
+
+  /** Ends a wait and all further ones. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    return this.unblock();
+  }
+
+  /** Gives the connection back. */
+  close(): void {
+    this.#stopped = true;
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection === undefined) return;
+    if (this.#waiting === undefined) this.#broker.giveReader(connection);
+    else this.#broker.dropReader(connection);
+  }
+
+  #drop(): void {
+    if (this.#connection !== undefined) this.#broker.dropReader(this.#connection);
+    this.#connection = undefined;
+  }
+
+  #results(reply: unknown): readonly ReadResult[] {
+    if (!Array.isArray(reply)) return [];
+    const byName = new Map(reply as readonly (readonly [string, readonly Entry[]])[]);
+    return this.#partitions.map(({ partition, stream, prefix }) => ({
+      partition,
+      entries: byName.get(stream) ?? [],
+      wakes: (byName.get(`${prefix}wake:${this.#group}`) ?? []).map(([id]) => id),
+    }));
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
