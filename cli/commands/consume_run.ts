@@ -4,10 +4,10 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
+import { readBody } from "../body.ts";
 import { LineWriter } from "../line_writer.ts";
 import { interruption } from "../signals.ts";
 import { plural } from "../style.ts";
@@ -190,8 +190,9 @@ function lineOf(delivery: Delivery, flags: ConsumeFlags): string {
 }
 
 function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
-  if (flags.payload) return showBody(claim.body).replaceAll(/[\r\n]+/g, " ");
   const { id, key, body, headers, attempt, publishedAt, orderingKey } = claim;
+  const content = readBody(body);
+  if (flags.payload) return JSON.stringify("payload" in content ? content.payload : content);
   const rest = {
     headers,
     attempt,
@@ -199,13 +200,7 @@ function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
     group: flags.group ?? defaultGroup,
     orderingKey,
   };
-  let payload: unknown;
-  try {
-    payload = JSON.parse(showBody(body));
-  } catch {
-    return JSON.stringify({ id, key, body: showBody(body), ...rest }); // undecodable: shown as it is
-  }
-  return JSON.stringify({ id, key, payload, ...rest });
+  return JSON.stringify({ id, key, ...content, ...rest });
 }
 
 // Claims what waits and releases it, which counts no attempt. The group is not made.

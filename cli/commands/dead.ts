@@ -4,9 +4,9 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type DeadLetter, defaultGroup, type MessageQueue } from "@abe/mq";
 import { buildCommand, buildRouteMap, type RouteMap } from "@stricli/core";
+import { readBody } from "../body.ts";
 import { type Cli, type CommonFlags, commonFlags, openCliQueue } from "../context.ts";
 import { CliError, exitCodes } from "../exit.ts";
 import { plural, table } from "../style.ts";
@@ -43,7 +43,7 @@ async function* each(queue: MessageQueue, group: string, limit: number): AsyncGe
 function forJson({ body, payload, publishedAt, deadAt, ...rest }: DeadLetter): object {
   return {
     ...rest,
-    ...(payload === undefined ? { body: showBody(body) } : { payload }),
+    ...(payload === undefined ? readBody(body) : { payload }),
     publishedAt: new Date(publishedAt),
     deadAt: new Date(deadAt),
   };
@@ -83,7 +83,9 @@ async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
   for (const [name, value] of lines) this.print(`${this.style.dim(name.padEnd(width))}  ${value}`);
-  this.print(payload === undefined ? showBody(body) : JSON.stringify(payload, undefined, 2));
+  const content = readBody(body);
+  const raw = "body" in content ? content.body : content;
+  this.print(payload === undefined && typeof raw === "string" ? raw : JSON.stringify(payload ?? raw, undefined, 2));
 }
 
 function chosen(flags: SomeFlags, ids: readonly string[], verb: string): readonly string[] | undefined {
