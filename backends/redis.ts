@@ -79,7 +79,9 @@ export class RedisBackend implements DurableBackend {
   #closing: Promise<void> | undefined;
 
   /**
-   * @param options How to reach Redis. Nothing is connected before the first use.
+   * Checks the options; nothing is connected before the first use.
+   *
+   * @param options How to reach Redis.
    * @param parts What else it is made of.
    * @throws {ConfigError} With everything that is wrong with the options.
    */

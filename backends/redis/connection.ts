@@ -116,7 +116,10 @@ export class Connection {
     const late = Promise.withResolvers<never>();
     // The client's own limit ends with the handshake of TCP; a server that accepts and says nothing would hold us for ever.
     const timer = setTimeout(
-      () => late.reject(new ConnectionLostError(`no answer from ${at} within ${timeoutMs} ms`)),
+      () =>
+        late.reject(
+          new ConnectionLostError(`no answer from ${at} within ${timeoutMs} ms${url.tls ? " over TLS" : ""}`),
+        ),
       timeoutMs,
     );
     try {
