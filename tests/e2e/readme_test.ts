@@ -32,7 +32,7 @@ const runBy: Readonly<Record<string, string>> = {
   [`sqlite3 events.db ".backup 'backup.db'"`]: "below",
   [`mq publish order.created '{"id":1}'`]: "below",
   "mq consume --group billing --keys 'order.*'": "tests/cli/messages_test.ts",
-  "mq stats --watch": "tests/cli/terminal_test.ts",
+  "mq stats --watch": "tests/cli/messages_test.ts",
   "mq dead list --group billing": "below",
   "mq doctor": "below",
   "mq verify sqlite": "tests/cli/plugins_test.ts",
