@@ -1,6 +1,8 @@
 /**
  * The SQLite backend beside a batched loop written by hand on the same `node:sqlite`, in the same run, round by round.
  *
+ * In brackets the ratio to the loop by hand, by the clock, and by the processor's time, which a busy machine distorts less.
+ *
  * `deno run -A bench/sqlite.ts [FULL|NORMAL] [messages] [rounds]`, or with `bun`, or `node`.
  */
 
@@ -33,8 +35,11 @@ type Rates = Record<string, number>;
 
 async function timed(rates: Rates, name: string, action: () => void | Promise<void>): Promise<void> {
   const start = performance.now();
+  const before = process.cpuUsage();
   await action();
+  const { user, system } = process.cpuUsage(before);
   rates[name] = total / ((performance.now() - start) / 1_000);
+  rates[`${name}, CPU`] = total / ((user + system) / 1_000_000);
 }
 
 /** The same columns, the same work on payload and id, claim by lease, delete as ack: what one would write for one consumer. */
@@ -161,8 +166,9 @@ console.log("| | publish | claim + ack | end to end |\n| --- | --- | --- | --- |
 const base = (what: string) => median((results["by hand"] ?? []).map((rates) => rates[what] ?? NaN));
 for (const [name, rates] of Object.entries(results)) {
   const cells = ["publish", "claim + ack", "end to end"].map((what) => {
-    const rate = median(rates.map((each) => each[what] ?? NaN));
-    return `${Math.round(rate / 1_000)}k/s (${(rate / base(what)).toFixed(2)})`;
+    const rate = (of: string) => median(rates.map((each) => each[of] ?? NaN));
+    const ratio = (of: string) => (rate(of) / base(of)).toFixed(2);
+    return `${Math.round(rate(what) / 1_000)}k/s (${ratio(what)}, CPU ${ratio(`${what}, CPU`)})`;
   });
   console.log(`| ${name} | ${cells.join(" | ")} |`);
 }
