@@ -78,6 +78,7 @@ export type {
   ProcessContext,
   PublishContext,
 } from "./core/middleware.ts";
+export type { Check, CheckedMessage } from "./core/passage.ts";
 export { publishOne } from "./core/publish.ts";
 export type {
   MessageQueueOptions,
@@ -117,6 +118,7 @@ export {
 export {
   defineTopics,
   InvalidPayloadError,
+  type SchemaOf,
   type Topic,
   type TopicDefinitions,
   type TopicInput,

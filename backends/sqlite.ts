@@ -22,6 +22,7 @@ import type {
   ConsumeOptions,
   DeadLetterStore,
   DurableBackend,
+  Finding,
   GroupStore,
   QueueStats,
   ReceiveOptions,
@@ -34,6 +35,7 @@ import { MessageQueueError } from "../core/errors.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
 import { SqliteDeadLetters } from "./sqlite/dead_letters.ts";
+import { diagnose } from "./sqlite/diagnose.ts";
 import { storageError } from "./sqlite/errors.ts";
 import { SqliteGroups } from "./sqlite/groups.ts";
 import { optionsFromEnv, type Settings, settingsFrom, type SqliteOptions } from "./sqlite/options.ts";
@@ -179,6 +181,11 @@ export class SqliteBackend implements DurableBackend {
     } catch (error) {
       throw storageError("read", this.#settings.path, error);
     }
+  }
+
+  /** Looks at the file's durability and mode, and at the clock. */
+  async diagnose(): Promise<readonly Finding[]> {
+    return await diagnose((await this.#open()).store);
   }
 
   /** Finishes what was handed in and closes the file. */

@@ -44,7 +44,7 @@ export const capabilityTexts: Readonly<Record<keyof Capabilities, string>> = {
   expiry: "groups that vanish",
   atomicBatch: "batches stored whole or not at all",
   stats: "counts by group",
-  codecs: "bodies of bytes, with their content type",
+  codecs: "payloads in other formats than JSON",
 };
 
 /**

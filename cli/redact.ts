@@ -8,7 +8,7 @@
 /** What stands in place of a secret. */
 export const hidden = "***";
 
-const secretName = /PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY/i;
+const secretName = /PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE|(?:API|ACCESS|TLS)_?KEY/i;
 
 // A shorter value would blank out words that are no secret.
 const leastLength = 4;

@@ -9,11 +9,21 @@ import { type Codecs, isCompressed } from "./codecs.ts";
 import { jsonCodec, type Payload } from "./codec.ts";
 import type { HeldDelivery } from "./delivery.ts";
 import { MessageQueueError } from "./errors.ts";
-import { contentTypeHeader } from "./message.ts";
+import { contentTypeHeader, type Headers } from "./message.ts";
 import type { Chain, ProcessContext } from "./middleware.ts";
 
 /** Looks at a payload before it is handed over, and may replace it; throws `invalid_payload` when it is refused. */
-export type Check = (delivery: HeldDelivery) => void | Promise<void>;
+export type Check = (message: CheckedMessage) => void | Promise<void>;
+
+/** What a {@linkcode Check} sees of a message. */
+export interface CheckedMessage {
+  /** Its key. */
+  readonly key: string;
+  /** Text beside the payload. */
+  readonly headers: Headers;
+  /** The payload, which may be replaced. */
+  payload: Payload;
+}
 
 /** What a passage leads through. */
 export interface PassageOptions {

@@ -52,13 +52,18 @@ export interface TopicFilterOption<F extends string> {
 export interface TopicSource {
   /** Whether the backend keeps keys. */
   readonly keepsKeys: boolean;
+  /** Stores one message. */
   publish(key: string, payload: Payload, options: PublishOptions): Promise<string>;
+  /** Stores several. */
   publishMany(
     messages: Iterable<OutgoingMessage>,
     options: Pick<PublishOptions, "signal" | "publishTimeoutMs">,
   ): Promise<string[]>;
+  /** Yields payloads that the check lets through. */
   consume(options: ReceiveOptions, check: Check): AsyncIterableIterator<Payload, undefined> & AsyncDisposable;
+  /** Yields deliveries that the check lets through. */
   receive(options: ReceiveOptions, check: Check): AsyncIterableIterator<Delivery, undefined> & AsyncDisposable;
+  /** Keeps a handler busy with what the check lets through. */
   subscribe(handler: Handler, options: SubscribeOptions, check: Check): Promise<Subscription>;
 }
 

@@ -33,7 +33,8 @@ export interface TopicOptions<S extends StandardSchema = StandardSchema> {
 /** Topics by key. */
 export type TopicDefinitions = Readonly<Record<string, StandardSchema | TopicOptions>>;
 
-type SchemaOf<D> = D extends StandardSchema ? D : D extends TopicOptions<infer S> ? S : never;
+/** The schema of a topic, which is given by itself or among options. */
+export type SchemaOf<D> = D extends StandardSchema ? D : D extends TopicOptions<infer S> ? S : never;
 
 /** The keys of topics. */
 export type TopicKey<T extends TopicDefinitions> = keyof T & string;

@@ -6,18 +6,12 @@
  */
 
 import { MessageQueueError } from "../../core/errors.ts";
-import { Connection, type ConnectionOptions, type CreateRedisClient } from "./connection.ts";
+import { Connection, type ConnectionOptions, type CreateRedisClient, type RedisClient } from "./connection.ts";
 import { mapError, replyCode } from "./errors.ts";
 import { nameExchange, type PartitionNames, valueTypes } from "./names.ts";
 import type { RedisSettings } from "./options.ts";
-import { type ScriptName, scriptNames, scripts } from "./scripts/mod.ts";
+import { digests, type ScriptName, scriptNames, scripts } from "./scripts/mod.ts";
 import { findRoutes, type Routes } from "./topology.ts";
-
-// A connection for commands and the digests of the scripts that were loaded over it.
-interface Commands {
-  readonly connection: Connection;
-  readonly digests: ReadonlyMap<ScriptName, string>;
-}
 
 /** How many idle readers are kept for the next who wants to block. */
 const idleReaders = 8;
@@ -32,8 +26,8 @@ export class Broker {
   #options: Promise<ConnectionOptions> | undefined;
   #routes: Promise<Routes> | undefined;
   #known: Routes | undefined;
-  readonly #opening = new Map<string, Promise<Commands>>();
-  readonly #live: (Commands | undefined)[] = [];
+  readonly #opening = new Map<string, Promise<Connection>>();
+  readonly #live: (Connection | undefined)[] = [];
   readonly #idle = new Map<string, Connection[]>();
   readonly #readers = new Set<Connection>();
   #closed = false;
@@ -65,14 +59,12 @@ export class Broker {
    * @param partition Where.
    * @param args Its arguments.
    * @param action What it is for, for the text of an error.
-   * @param then A command to send behind it on the same connection (WAIT), whose reply is returned second.
    * @returns The reply.
    */
   async run(script: ScriptName, partition: number, args: readonly string[], action: string): Promise<unknown> {
-    const commands = this.#live[partition];
-    const { connection, digests } = commands?.connection.isOpen ? commands : await this.#commands(partition, action);
+    const connection = this.open(partition) ?? await this.#commands(partition, action);
     const stream = this.#names(partition).stream;
-    const digest = digests.get(script) ?? "";
+    const digest = digests[script];
     try {
       return await connection.send(["EVALSHA", digest, "1", stream, ...args]);
     } catch (error) {
@@ -100,9 +92,9 @@ export class Broker {
     replicas: number,
     waitMs: number,
   ): Promise<readonly [unknown, number]> {
-    const { connection, digests } = await this.#commands(partition, action);
+    const connection = await this.#commands(partition, action);
     try {
-      const call = ["EVALSHA", digests.get(script) ?? "", "1", this.#names(partition).stream, ...args];
+      const call = ["EVALSHA", digests[script], "1", this.#names(partition).stream, ...args];
       // Both in one tick, on one connection: WAIT is about what its connection wrote last.
       const reply = connection.send(call);
       const waited = connection.send(["WAIT", String(replicas), String(waitMs)], waitMs);
@@ -121,14 +113,13 @@ export class Broker {
 
   /** The connection for a partition's commands, if it is open: for what is sent message by message. Map what it rejects by `fail`. */
   open(partition: number): Connection | undefined {
-    const connection = this.#live[partition]?.connection;
+    const connection = this.#live[partition];
     return connection?.isOpen ? connection : undefined;
   }
 
   /** Sends a command to the server of a partition. */
   async send(partition: number, args: readonly string[], action: string): Promise<unknown> {
-    const commands = this.#live[partition];
-    const { connection } = commands?.connection.isOpen ? commands : await this.#commands(partition, action);
+    const connection = this.open(partition) ?? await this.#commands(partition, action);
     try {
       return await connection.send(args);
     } catch (error) {
@@ -138,7 +129,7 @@ export class Broker {
 
   /** A connection to block on, until it is given back or closed. */
   async takeReader(partition: number): Promise<Connection> {
-    const { connection } = await this.#commands(partition, "receive");
+    const connection = await this.#commands(partition, "receive");
     let reader: Connection | undefined;
     const idle = this.#idle.get(connection.at);
     while ((reader = idle?.pop()) !== undefined) if (reader.isOpen) return reader;
@@ -179,8 +170,8 @@ export class Broker {
   /** Closes every connection at once. */
   close(): void {
     this.#closed = true;
-    for (const commands of this.#live) commands?.connection.close();
-    for (const opening of this.#opening.values()) opening.then(({ connection }) => connection.close(), () => undefined);
+    for (const connection of this.#live) connection?.close();
+    for (const opening of this.#opening.values()) opening.then((connection) => connection.close(), () => undefined);
     for (const reader of this.#readers) reader.close();
     this.#live.length = 0;
     this.#opening.clear();
@@ -195,11 +186,9 @@ export class Broker {
   }
 
   async #connectionOptions(): Promise<ConnectionOptions> {
-    this.#options ??= (this.#createClient ?? importClient)().then((createClient) => ({
-      createClient,
-      tls: this.settings.tls,
-      timeoutMs: this.settings.timeoutMs,
-    }));
+    const { tls, timeoutMs } = this.settings;
+    this.#options ??= (this.#createClient ?? importClient)()
+      .then((createClient) => ({ createClient: duplicating(createClient), tls, timeoutMs }));
     return await this.#options;
   }
 
@@ -215,10 +204,10 @@ export class Broker {
     }
   }
 
-  async #commands(partition: number, action: string): Promise<Commands> {
+  async #commands(partition: number, action: string): Promise<Connection> {
     if (this.#closed) throw closed();
-    const live = this.#live[partition];
-    if (live?.connection.isOpen) return live;
+    const live = this.open(partition);
+    if (live !== undefined) return live;
     const route = (await this.#route(partition)).routes[partition];
     if (route === undefined) throw noPartition(partition);
     const at = `${route.address.host}:${route.address.port}`;
@@ -231,26 +220,29 @@ export class Broker {
       const forget = () => {
         if (this.#opening.get(at) === attempt) this.#opening.delete(at);
       };
-      attempt.then(({ connection }) => connection.lost.catch(forget), forget);
+      attempt.then((connection) => connection.lost.catch(forget), forget);
     }
-    let commands: Commands;
+    let connection: Connection;
     try {
-      commands = await opening;
+      connection = await opening;
     } catch (error) {
       throw await this.#failed(error, partition, action);
     }
     if (this.#closed) {
-      commands.connection.close();
+      connection.close();
       throw closed();
     }
-    return this.#live[partition] = commands;
+    return this.#live[partition] = connection;
   }
 
-  async #open(route: Routes["routes"][number]): Promise<Commands> {
-    const connection = await Connection.open(route.url, route.address, await this.#connectionOptions());
+  async #open(route: Routes["routes"][number]): Promise<Connection> {
+    const connection = this.#known?.takeSeed() ??
+      await Connection.open(route.url, route.address, await this.#connectionOptions());
     try {
-      const loaded = await Promise.all(scriptNames.map((name) => connection.send(["SCRIPT", "LOAD", scripts[name]])));
-      return { connection, digests: new Map(scriptNames.map((name, i) => [name, String(loaded[i])])) };
+      const there = await connection.send(["SCRIPT", "EXISTS", ...scriptNames.map((name) => digests[name])]);
+      const missing = scriptNames.filter((_, i) => (there as readonly number[])[i] !== 1);
+      await Promise.all(missing.map((name) => connection.send(["SCRIPT", "LOAD", scripts[name]])));
+      return connection;
     } catch (error) {
       connection.close();
       throw error;
@@ -265,7 +257,7 @@ export class Broker {
       this.#routes = undefined;
       const live = this.#live[partition];
       this.#live[partition] = undefined;
-      if (code === "READONLY") live?.connection.close();
+      if (code === "READONLY") live?.close();
     }
     if (code === "WRONGTYPE") return mapError(error, { action, at: await this.#wrongKey(partition) });
     return mapped;
@@ -274,7 +266,7 @@ export class Broker {
   // Which key holds another program's value; scripts do not say.
   async #wrongKey(partition: number): Promise<string> {
     const { prefix, stream } = this.#names(partition);
-    const connection = this.#live[partition]?.connection;
+    const connection = this.open(partition);
     if (connection === undefined) return stream;
     try {
       const wrong = async (types: Readonly<Record<string, string>>, suffix: string) => {
@@ -299,6 +291,19 @@ export class Broker {
 async function importClient(): Promise<CreateRedisClient> {
   const { createClient } = await import("redis");
   return createClient as unknown as CreateRedisClient;
+}
+
+// `createClient` makes a class with all the commands there are at every call, which takes tens of milliseconds; a duplicate shares that of
+// the first. The first is never connected.
+const templates = new WeakMap<CreateRedisClient, RedisClient>();
+
+function duplicating(createClient: CreateRedisClient): CreateRedisClient {
+  return (options) => {
+    const template = templates.get(createClient) ?? createClient({ RESP: 2, maintNotifications: "disabled" });
+    if (template.duplicate === undefined) return createClient(options);
+    templates.set(createClient, template);
+    return template.duplicate(options);
+  };
 }
 
 function closed(): MessageQueueError {

@@ -19,6 +19,8 @@ export interface RedisClient {
   sendCommand(args: readonly string[]): Promise<unknown>;
   /** Closes at once, rejecting what is on its way. */
   destroy(): void;
+  /** Makes another of its kind; absent means that `createClient` is called. */
+  duplicate?(options: Record<string, unknown>): RedisClient;
   /** Listens. */
   on(event: "error", listener: (error: unknown) => void): unknown;
 }
@@ -116,7 +118,10 @@ export class Connection {
     const late = Promise.withResolvers<never>();
     // The client's own limit ends with the handshake of TCP; a server that accepts and says nothing would hold us for ever.
     const timer = setTimeout(
-      () => late.reject(new ConnectionLostError(`no answer from ${at} within ${timeoutMs} ms`)),
+      () =>
+        late.reject(
+          new ConnectionLostError(`no answer from ${at} within ${timeoutMs} ms${url.tls ? " over TLS" : ""}`),
+        ),
       timeoutMs,
     );
     try {

@@ -60,9 +60,10 @@ export function mapError(error: unknown, { action, at }: Failed): MessageQueueEr
   if (error instanceof MessageQueueError) return error;
   const code = replyCode(error);
   const where = at === undefined ? "" : ` (${at})`;
+  const what = action === "connect" ? `Cannot connect to Redis${where}` : `Cannot ${action} on Redis${where}`;
   const options = { cause: error };
   if (passing.has(code)) {
-    return new MessageQueueError("connection", `Cannot ${action} on Redis${where}: it answers ${code}`, {
+    return new MessageQueueError("connection", `${what}: it answers ${code}`, {
       ...options,
       retryable: true,
     });
@@ -72,33 +73,46 @@ export function mapError(error: unknown, { action, at }: Failed): MessageQueueEr
     case "OOM":
       return new MessageQueueError(
         "storage",
-        `Cannot ${action} on Redis${where}: it has reached its maxmemory; give it more, or let consumers catch up`,
+        `${what}: it has reached its maxmemory; give it more, or let consumers catch up`,
         options,
       );
     case "MISCONF":
       return new MessageQueueError(
         "storage",
-        `Cannot ${action} on Redis${where}: it cannot write to its disk and refuses writes (MISCONF)`,
+        `${what}: it cannot write to its disk and refuses writes (MISCONF)`,
         options,
       );
     case "WRONGTYPE":
       return new MessageQueueError(
         "storage",
-        `Cannot ${action} on Redis${where}: a key of this exchange holds a value of another program; ` +
+        `${what}: a key of this exchange holds a value of another program; ` +
           "use another MESSAGE_QUEUE_EXCHANGE or database, or remove the key",
         options,
       );
     case "NOGROUP":
-      return new MessageQueueError("not_found", `Cannot ${action} on Redis${where}: the group was removed`, options);
+      return new MessageQueueError("not_found", `${what}: the group was removed`, options);
+    case "ERR":
+      // What a script answers about its user names neither the command nor the key.
+      if (/user executing the script can't|without any password configured/.test(describeError(error))) {
+        return new ConfigError([refusedText(code, action, error)], options);
+      }
+      break;
     case "":
+      if (isUntrusted(error)) {
+        return new ConfigError([
+          `The certificate of the server${where} is not trusted: ${
+            describeError(error)
+          }; name its authority by REDIS_TLS_CA`,
+        ], options);
+      }
       if (isLost(error)) {
-        return new MessageQueueError("connection", `Cannot ${action} on Redis${where}: ${describeError(error)}`, {
+        return new MessageQueueError("connection", `${what}: ${describeError(error)}`, {
           ...options,
           retryable: true,
         });
       }
   }
-  return new MessageQueueError("storage", `Cannot ${action} on Redis${where}: ${describeError(error)}`, options);
+  return new MessageQueueError("storage", `${what}: ${describeError(error)}`, options);
 }
 
 function refusedText(code: string, action: string, error: unknown): string {
@@ -114,6 +128,12 @@ function refusedText(code: string, action: string, error: unknown): string {
   return `Redis does not let this user ${action}: ${
     describeError(error)
   }; docs/redis.md lists the commands and keys it needs`;
+}
+
+// Codes of OpenSSL's X509_V_ERR_* and of Node's check of names, which Deno and Bun have too.
+function isUntrusted(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return typeof code === "string" && /CERT|UNABLE_TO_VERIFY/.test(code);
 }
 
 function isLost(error: unknown): boolean {

@@ -40,7 +40,10 @@ export interface RedisBackendOptions {
    * @default {0}
    */
   readonly database?: number;
-  /** The name of a master that the sentinels at `url` watch. */
+  /**
+   * The name of a master that the sentinels at `url` watch. A login in `url` is then the sentinels', and the master's too unless
+   * `username` and `password` are given.
+   */
   readonly sentinelMaster?: string;
   /** Certificates for `rediss:`. */
   readonly tls?: RedisTlsOptions;
@@ -83,7 +86,7 @@ export interface RedisBackendOptions {
 /** Options, complete. */
 export interface RedisSettings {
   readonly urls: readonly RedisUrl[];
-  readonly sentinelMaster: string | undefined;
+  readonly sentinel: SentinelSettings | undefined;
   readonly tls: RedisTlsOptions;
   readonly exchange: string;
   readonly partitions: number;
@@ -92,6 +95,14 @@ export interface RedisSettings {
   readonly dedupWindowMs: number;
   readonly minReplicas: number;
   readonly timeoutMs: number;
+}
+
+/** Which master to ask sentinels for, and how to log in there, where that is another login than theirs. */
+export interface SentinelSettings {
+  readonly master: string;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly database: number;
 }
 
 /** One server's URL, taken apart. */
@@ -106,7 +117,8 @@ export interface RedisUrl {
 
 const count = (max: number) => z.coerce.number().int().min(1).max(max);
 
-const schema = z.object({
+/** What holds for each option; `docs/configuration.md` is made from it. */
+export const schema = z.object({
   url: z.string().min(1).default("redis://127.0.0.1:6379"),
   username: z.string().optional(),
   password: z.string().optional(),
@@ -130,7 +142,7 @@ const schema = z.object({
 });
 
 /** Options by the variable they come from. */
-const variables: Readonly<Record<string, readonly string[]>> = {
+export const variables: Readonly<Record<string, readonly string[]>> = {
   url: ["MESSAGE_QUEUE_URL", "REDIS_URL"],
   username: ["MESSAGE_QUEUE_USERNAME"],
   password: ["MESSAGE_QUEUE_PASSWORD"],
@@ -145,7 +157,8 @@ const variables: Readonly<Record<string, readonly string[]>> = {
   timeoutMs: ["REDIS_TIMEOUT_MS"],
 };
 
-const tlsVariables = {
+/** The options of `tls` by the variable they come from. */
+export const tlsVariables = {
   ca: "REDIS_TLS_CA",
   cert: "REDIS_TLS_CERT",
   key: "REDIS_TLS_KEY",
@@ -242,15 +255,17 @@ function parse(raw: unknown, nameOf: (option: string) => string): RedisSettings 
     throw new ConfigError(problems);
   }
   const { url, username, password, database, sentinelMaster, tls, ...rest } = result.data;
-  const urls = parseUrls(url, nameOf("url"), problems, { username, password, database });
-  if (urls.length > 1 && sentinelMaster === undefined && urls.some((each) => each.database !== 0)) {
+  // Sentinels have logins and no databases of their own.
+  const sentinel = sentinelMaster === undefined ? undefined : { master: sentinelMaster, username, password };
+  const urls = parseUrls(url, nameOf("url"), problems, sentinel === undefined ? { username, password, database } : {});
+  if (urls.length > 1 && sentinel === undefined && urls.some((each) => each.database !== 0)) {
     problems.push(`${nameOf("database")}: a Redis Cluster has database 0 alone`);
   }
   if (problems.length > 0) throw new ConfigError(problems);
   return {
     ...rest,
-    urls,
-    sentinelMaster,
+    urls: sentinel === undefined ? urls : urls.map((each) => ({ ...each, database: 0 })),
+    sentinel: sentinel && { ...sentinel, database: database ?? urls[0]?.database ?? 0 },
     tls: Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined)) as RedisTlsOptions,
     maxLength: rest.maxLength ?? 0,
     maxAgeMs: rest.maxAgeMs ?? 0,

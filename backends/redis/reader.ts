@@ -42,7 +42,8 @@ const nothing: ReadReply = { results: [], filter: undefined };
 export class Reader {
   readonly #broker: Broker;
   readonly #partitions: readonly PartitionNames[];
-  readonly #first: number;
+  /** Its partition, the first where there are several. */
+  readonly partition: number;
   readonly #group: string;
   readonly #command: (count: number) => string[];
   readonly #settings: readonly string[];
@@ -60,7 +61,7 @@ export class Reader {
     this.#broker = broker;
     this.#partitions = partitions;
     this.#group = group;
-    this.#first = partitions[0]?.partition ?? 0;
+    this.partition = partitions[0]?.partition ?? 0;
     const streams = partitions.flatMap(({ stream, prefix }) => [stream, `${prefix}wake:${group}`]);
     const rest = ["BLOCK", String(blockMs), "STREAMS", ...streams, ...streams.map(() => ">")];
     this.#command = (count) => ["XREADGROUP", "GROUP", group, consumer, "COUNT", String(count), ...rest];
@@ -77,7 +78,7 @@ export class Reader {
   async read(count: number, signal: AbortSignal): Promise<ReadReply> {
     let connection = this.#connection;
     try {
-      if (!connection?.isOpen) connection = this.#connection = await this.#broker.takeReader(this.#first);
+      if (!connection?.isOpen) connection = this.#connection = await this.#broker.takeReader(this.partition);
       if (signal.aborted || this.#stopped) return nothing;
       // The filter rides along: it is that of the moment when the messages were claimed, and costs no round trip.
       const read = connection.send(this.#command(Math.max(1, count)), blockMs);
@@ -92,7 +93,7 @@ export class Reader {
       return { results: this.#results(reply), filter };
     } catch (error) {
       this.#drop();
-      throw await this.#broker.fail(error, this.#first, `receive for the group ${this.#group}`);
+      throw await this.#broker.fail(error, this.partition, `receive for the group ${this.#group}`);
     } finally {
       this.#waiting = undefined;
     }
@@ -112,7 +113,7 @@ export class Reader {
         // Before the read has reached the server this does nothing, hence again.
         await Promise.race([
           done,
-          this.#broker.send(this.#first, ["CLIENT", "UNBLOCK", connection.clientId], "unblock"),
+          this.#broker.send(this.partition, ["CLIENT", "UNBLOCK", connection.clientId], "unblock"),
         ]);
       } catch {
         // No connection to say it over: closing the reader's own ends the wait too.

@@ -8,7 +8,7 @@ import { ConfigError, MessageQueueError } from "../../core/errors.ts";
 import { type Address, Connection, type ConnectionOptions } from "./connection.ts";
 import { mapError } from "./errors.ts";
 import { type PartitionNames, slotOf } from "./names.ts";
-import type { RedisSettings, RedisUrl } from "./options.ts";
+import type { RedisSettings, RedisUrl, SentinelSettings } from "./options.ts";
 
 /** Where partitions are. */
 export interface Route {
@@ -24,7 +24,11 @@ export interface Routes {
   readonly cluster: boolean;
   /** By partition. */
   readonly routes: readonly Route[];
+  /** The connection to the one server there is, for whoever asks first; it was opened to ask who is there. */
+  takeSeed(): Connection | undefined;
 }
+
+const noSeed = () => undefined;
 
 /**
  * Finds out which server has which partition, from the first of the given servers that answers.
@@ -40,13 +44,13 @@ export async function findRoutes(
   names: readonly PartitionNames[],
   options: ConnectionOptions,
 ): Promise<Routes> {
-  const { urls, sentinelMaster } = settings;
+  const { urls, sentinel } = settings;
   const errors: MessageQueueError[] = [];
   for (const url of urls) {
     let connection: Connection | undefined;
     try {
-      connection = await Connection.open(sentinelMaster === undefined ? url : { ...url, database: 0 }, url, options);
-      if (sentinelMaster !== undefined) return await askSentinel(connection, url, sentinelMaster, names, options);
+      connection = await Connection.open(url, url, options);
+      if (sentinel !== undefined) return await askSentinel(connection, url, sentinel, names, options);
       if (connection.mode === "cluster") return await askCluster(connection, url, names);
       if (connection.mode === "sentinel") {
         throw new ConfigError([`${connection.at} is a sentinel: name its master by REDIS_SENTINEL_MASTER`]);
@@ -57,7 +61,9 @@ export async function findRoutes(
           "REDIS_SENTINEL_MASTER",
         ]);
       }
-      return { cluster: false, routes: names.map(() => ({ url, address: url })) };
+      const seed = connection;
+      connection = undefined;
+      return { cluster: false, routes: names.map(() => ({ url, address: url })), takeSeed: handOnce(seed) };
     } catch (error) {
       const mapped = mapError(error, { action: "connect", at: `${url.host}:${url.port}` });
       // What a login or a version got wrong is wrong everywhere.
@@ -74,7 +80,7 @@ export async function findRoutes(
 async function askSentinel(
   sentinel: Connection,
   url: RedisUrl,
-  master: string,
+  { master, username, password, database }: SentinelSettings,
   names: readonly PartitionNames[],
   options: ConnectionOptions,
 ): Promise<Routes> {
@@ -86,7 +92,8 @@ async function askSentinel(
     throw new ConfigError([`The sentinel at ${sentinel.at} knows no master named ${JSON.stringify(master)}`]);
   }
   const address = { host: String(reply[0]), port: Number(reply[1]) };
-  const connection = await Connection.open(url, address, options);
+  const login = { ...url, username: username ?? url.username, password: password ?? url.password, database };
+  const connection = await Connection.open(login, address, options);
   connection.close();
   if (connection.role !== "master") {
     throw new MessageQueueError(
@@ -97,7 +104,7 @@ async function askSentinel(
       },
     );
   }
-  return { cluster: false, routes: names.map(() => ({ url, address })) };
+  return { cluster: false, routes: names.map(() => ({ url: login, address })), takeSeed: noSeed };
 }
 
 async function askCluster(seed: Connection, url: RedisUrl, names: readonly PartitionNames[]): Promise<Routes> {
@@ -115,5 +122,14 @@ async function askCluster(seed: Connection, url: RedisUrl, names: readonly Parti
     // An empty or null host means: the one that was asked.
     return { url, address: { host: owner[0] || url.host, port: Number(owner[1]) } };
   });
-  return { cluster: true, routes };
+  return { cluster: true, routes, takeSeed: noSeed };
+}
+
+function handOnce(seed: Connection): () => Connection | undefined {
+  let left: Connection | undefined = seed;
+  return () => {
+    const given = left?.isOpen ? left : undefined;
+    left = undefined;
+    return given;
+  };
 }

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type Claim, defaultGroup, type Delivery, type MessageQueue, MessageQueueError } from "@abe/mq";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
+import { readBody } from "../body.ts";
 import { LineWriter } from "../line_writer.ts";
 import { interruption } from "../signals.ts";
 import { plural } from "../style.ts";
@@ -26,8 +26,10 @@ const renewMs = 10_000;
 export async function runConsume(this: Cli, flags: ConsumeFlags): Promise<void> {
   await using queue = await openCliQueue(this, flags);
   using interrupted = interruption();
+  // So that `--timeout` is about messages alone. Where it fails, the consumer tries again by itself, and says so.
+  await queue.backend.connect?.().catch(() => undefined);
   if (flags.peek) {
-    for (const claim of await peek(queue, flags, interrupted.signal)) this.print(lineOfClaim(claim, flags));
+    for (const claim of await peek(queue, flags, interrupted.signal)) this.printData(lineOfClaim(claim, flags));
     return;
   }
   const written = await consumeLines(this, queue, flags, interrupted.signal);
@@ -190,8 +192,9 @@ function lineOf(delivery: Delivery, flags: ConsumeFlags): string {
 }
 
 function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
-  if (flags.payload) return showBody(claim.body).replaceAll(/[\r\n]+/g, " ");
   const { id, key, body, headers, attempt, publishedAt, orderingKey } = claim;
+  const content = readBody(body);
+  if (flags.payload) return JSON.stringify("payload" in content ? content.payload : content);
   const rest = {
     headers,
     attempt,
@@ -199,13 +202,7 @@ function lineOfClaim(claim: Claim, flags: ConsumeFlags): string {
     group: flags.group ?? defaultGroup,
     orderingKey,
   };
-  let payload: unknown;
-  try {
-    payload = JSON.parse(showBody(body));
-  } catch {
-    return JSON.stringify({ id, key, body: showBody(body), ...rest }); // undecodable: shown as it is
-  }
-  return JSON.stringify({ id, key, payload, ...rest });
+  return JSON.stringify({ id, key, ...content, ...rest });
 }
 
 // Claims what waits and releases it, which counts no attempt. The group is not made.

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { showBody } from "../bodies.ts";
 import { type DeadLetter, defaultGroup, type MessageQueue } from "@abe/mq";
 import { buildCommand, buildRouteMap, type RouteMap } from "@stricli/core";
+import { readBody } from "../body.ts";
 import { type Cli, type CommonFlags, commonFlags, openCliQueue } from "../context.ts";
 import { CliError, exitCodes } from "../exit.ts";
 import { plural, table } from "../style.ts";
@@ -43,7 +43,7 @@ async function* each(queue: MessageQueue, group: string, limit: number): AsyncGe
 function forJson({ body, payload, publishedAt, deadAt, ...rest }: DeadLetter): object {
   return {
     ...rest,
-    ...(payload === undefined ? { body: showBody(body) } : { payload }),
+    ...(payload === undefined ? readBody(body) : { payload }),
     publishedAt: new Date(publishedAt),
     deadAt: new Date(deadAt),
   };
@@ -64,7 +64,7 @@ async function list(this: Cli, flags: ListFlags): Promise<void> {
   }
   if (flags.json) return;
   if (rows.length === 0) this.print(`Group ${flags.group} has no dead letters`);
-  else this.print(table(["id", "key", "reason", "attempts", "dead since", "error"], rows, this.style));
+  else this.printData(table(["id", "key", "reason", "attempts", "dead since", "error"], rows, this.style));
 }
 
 async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
@@ -82,8 +82,10 @@ async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
     ...Object.entries(headers).map(([name, value]): [string, string] => [`header ${name}`, value]),
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
-  for (const [name, value] of lines) this.print(`${this.style.dim(name.padEnd(width))}  ${value}`);
-  this.print(payload === undefined ? showBody(body) : JSON.stringify(payload, undefined, 2));
+  for (const [name, value] of lines) this.printData(`${this.style.dim(name.padEnd(width))}  ${value}`);
+  const content = readBody(body);
+  const raw = "body" in content ? content.body : content;
+  this.printData(payload === undefined && typeof raw === "string" ? raw : JSON.stringify(payload ?? raw, undefined, 2));
 }
 
 function chosen(flags: SomeFlags, ids: readonly string[], verb: string): readonly string[] | undefined {

@@ -7,7 +7,8 @@ import { SqliteBackend } from "@abe/mq/sqlite";
 import { isOlder } from "../../cli/doctor/runtime.ts";
 import { editDistance } from "../../cli/doctor/variables.ts";
 import { hideCredentials, redactor } from "../../cli/redact.ts";
-import { run, runtimeCommand, thisRuntime } from "../process.ts";
+import { startRedis } from "../backends/redis/server.ts";
+import { run, runtimeCommand } from "../process.ts";
 import { cliPath, Place } from "./helpers.ts";
 
 const timeout = 120_000;
@@ -106,6 +107,10 @@ describe("mq doctor", () => {
       publish: async () => {},
       consume: async function* () {},
       ping: async () => { ${ping} },
+      stats: async () => ({
+        retained: 2,
+        groups: { g: { ready: 0, delayed: 0, inFlight: 2, dead: 0, consumers: 0, oldestAgeMs: 9 } },
+      }),
       diagnose: async () => [
         { level: "ok", message: "AOF is on" },
         { level: "problem", message: "maxmemory-policy is allkeys-lru, which drops messages", mend: "CONFIG SET maxmemory-policy noeviction" },
@@ -118,11 +123,42 @@ describe("mq doctor", () => {
       settings.stdout,
       /ok: AOF is on\n.*PROBLEM: maxmemory-policy .*\n +mend: CONFIG SET maxmemory-policy noeviction\n/,
     );
+    assert.match(settings.stdout, /warning: 2 messages of the group g are held by consumers that are gone\n +mend: /);
     writeFileSync(join(place.folder, "broker.ts"), source(`throw new Error("connection refused")`));
     const away = await place.mq(["doctor"]);
     assert.equal(away.code, 5);
     assert.match(away.stdout, /PROBLEM: The broker does not answer: connection refused\n +mend: start it/);
     assert.doesNotMatch(away.stdout, /AOF/, "settings of a broker that is away are not looked at");
+  });
+
+  it("looks at the settings of Redis and of SQLite that lose messages", { timeout }, async () => {
+    const redis = await startRedis({
+      args: ["--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru", "--appendfsync", "no"],
+    });
+    try {
+      using place = new Place({ MESSAGE_QUEUE_BACKEND: "redis", REDIS_URL: redis.url });
+      const bad = await examine(place);
+      assert.equal(bad.code, 5);
+      const problems = texts(bad.found, "problem");
+      assert.equal(problems.length, 2, `${problems}`);
+      assert.match(
+        problems[0] ?? "",
+        /drops keys.*\(maxmemory-policy allkeys-lru\) => CONFIG SET maxmemory-policy noeviction/,
+      );
+      assert.match(problems[1] ?? "", /a power cut loses about 30 seconds => CONFIG SET appendfsync everysec/);
+      assert.match(texts(bad.found, "ok").join("\n"), /clock of Redis .* agree/);
+      const settings = [["maxmemory-policy", "noeviction"], ["appendfsync", "always"]];
+      for (const [name = "", value = ""] of settings) await redis.command("CONFIG", "SET", name, value);
+      const good = await examine(place);
+      assert.deepEqual([good.code, good.found.problems, good.found.warnings], [0, 0, 0], JSON.stringify(good.found));
+      await redis.command("CONFIG", "SET", "appendonly", "no");
+      assert.match(texts((await examine(place)).found, "problem").join("\n"), /keeps no append-only file/);
+    } finally {
+      await redis.stop();
+    }
+    using place = new Place({ MESSAGE_QUEUE_BACKEND: "sqlite", MESSAGE_QUEUE_SYNCHRONOUS: "normal" });
+    const lax = await examine(place);
+    assert.match(texts(lax.found, "warning").join("\n"), /a power cut may lose .* => MESSAGE_QUEUE_SYNCHRONOUS=FULL/);
   });
 
   it("warns that memory is used when nothing is configured", { timeout }, async () => {
@@ -132,10 +168,7 @@ describe("mq doctor", () => {
     assert.match(texts(found, "warning").join("\n"), /No backend is configured.* => MESSAGE_QUEUE_BACKEND=sqlite/);
   });
 
-  it("works with few permissions, and names those that are missing", {
-    timeout,
-    skip: thisRuntime === "deno" ? false : "only Deno has permissions",
-  }, async () => {
+  it("works with few permissions of Deno, and names those that are missing", { timeout }, async () => {
     using place = new Place();
     const permissions = ["--allow-read", "--allow-env=MESSAGE_QUEUE_BACKEND,ABE_MQ_PLUGIN_URL,ABE_MQ_PLUGINS"];
     const command = runtimeCommand("deno", cliPath, { args: ["doctor"], permissions, cwd: place.folder });

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import { claim } from "./claim.ts";
 import { group, removeGroup, revive, stats } from "./groups.ts";
 import { lib } from "./lib.ts";
@@ -32,3 +33,8 @@ export type ScriptName = keyof typeof scripts;
 
 /** The names. */
 export const scriptNames: readonly ScriptName[] = Object.keys(scripts) as ScriptName[];
+
+/** The digests by which the server knows them. */
+export const digests: Readonly<Record<ScriptName, string>> = Object.fromEntries(
+  scriptNames.map((name) => [name, createHash("sha1").update(scripts[name]).digest("hex")]),
+) as Record<ScriptName, string>;

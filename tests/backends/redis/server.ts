@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 import { findProgram } from "../../programs.ts";
@@ -34,15 +34,11 @@ export interface RedisServer {
   readonly folder: string;
   /** SIGKILL, at once. */
   kill(): Promise<void>;
-  /** SIGSTOP: it holds its connections and says nothing. */
-  pause(): void;
-  /** SIGCONT. */
-  resume(): void;
   /** Starts it again over the same files, once it was killed. */
   start(options?: RestartOptions): Promise<void>;
   /** SIGKILL, and its folder is gone. */
   stop(): Promise<void>;
-  /** Sends a command over a connection of its own, in plain words; the reply is its raw text. */
+  /** Sends a command over a connection of its own; the reply is its raw text. */
   command(...args: string[]): Promise<string>;
 }
 
@@ -50,11 +46,10 @@ export interface RedisServer {
 export interface RedisServerOptions {
   /** More settings, as on its command line. */
   readonly args?: readonly string[];
-  readonly port?: number;
   /** What the `command` method logs in with. */
   readonly password?: string;
-  /** Whether it speaks TLS on its port alone, so that `command` cannot be used. */
-  readonly tls?: boolean;
+  /** Writes files that the settings name, into the server's folder. */
+  readonly prepare?: (folder: string) => Promise<void>;
 }
 
 /** How a server is started again. */
@@ -67,45 +62,45 @@ export interface RestartOptions {
 
 /** Starts a server and waits until it answers. */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const port = await freePort();
+  return await launch(port, options, (folder) => [
+    ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--logfile", "redis.log"],
+    ...["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+    ...options.args ?? [],
+  ]);
+}
+
+/** Starts a sentinel by its `sentinel.conf`, which `prepare` writes. */
+export async function startSentinel(port: number, prepare: (folder: string) => Promise<void>): Promise<RedisServer> {
+  return await launch(
+    port,
+    { prepare },
+    (folder) => [join(folder, "sentinel.conf"), "--sentinel", "--logfile", join(folder, "redis.log")],
+  );
+}
+
+async function launch(
+  port: number,
+  { password, prepare }: RedisServerOptions,
+  argsIn: (folder: string) => readonly string[],
+): Promise<RedisServer> {
   const program = findProgram("redis-server");
   if (program === undefined) throw new Error("Cannot find redis-server: `deno task prepare` fetches it");
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-redis-"));
-  const port = options.port ?? await freePort();
+  await prepare?.(folder);
   let child: ChildProcess | undefined;
-  const start = async (restart: RestartOptions = {}) => {
-    const ports = options.tls ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)];
-    const args = [
-      ...ports,
-      "--bind",
-      "127.0.0.1",
-      "--dir",
-      folder,
-      "--save",
-      "",
-      "--appendonly",
-      "yes",
-      "--appendfsync",
-      "always",
-      "--loglevel",
-      "warning",
-      "--logfile",
-      join(folder, "redis.log"),
-      ...options.args ?? [],
-      ...restart.args ?? [],
-    ];
-    const started = spawn(program.command, args, {
+  const start = async ({ args = [], loading = false }: RestartOptions = {}) => {
+    const started = spawn(program.command, [...argsIn(folder), ...args], {
       stdio: "ignore",
       env: { ...process.env, ...program.env },
-      cwd: dirname(folder),
+      cwd: folder,
     });
     child = started;
-    started.on("error", () => undefined);
-    const deadline = Date.now() + 30_000;
-    while (Date.now() < deadline) {
-      if (started.exitCode !== null) {
-        throw new Error(`redis-server ended with ${started.exitCode}; see ${folder}/redis.log`);
-      }
-      if (await answers(port, options, restart.loading)) return;
+    started.on("error", ignore);
+    for (const deadline = Date.now() + 30_000; Date.now() < deadline;) {
+      if (started.exitCode !== null) throw new Error(`redis-server ended with code ${started.exitCode}`);
+      const reply = await sendCommand(port, ["PING"], password).catch(() => "");
+      if (reply.startsWith("+PONG") || (loading && reply.startsWith("-LOADING"))) return;
       await delay(20);
     }
     throw new Error("redis-server does not answer");
@@ -128,31 +123,17 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
     folder,
     kill,
     start,
-    pause: () => void child?.kill("SIGSTOP"),
-    resume: () => void child?.kill("SIGCONT"),
     stop: async () => {
       await kill();
       process.off("exit", end);
       await rm(folder, { recursive: true, force: true });
     },
-    command: (...args) => sendCommand(port, args, options.password),
+    command: (...args) => sendCommand(port, args, password),
   };
 }
 
-async function answers(port: number, { tls, password }: RedisServerOptions, loading = false): Promise<boolean> {
-  if (tls) {
-    return await new Promise((resolve) => {
-      const socket = connectSocket(port, "127.0.0.1", () => (socket.destroy(), resolve(true)));
-      socket.on("error", () => resolve(false));
-    });
-  }
-  try {
-    const reply = await sendCommand(port, ["PING"], password);
-    return reply.startsWith("+PONG") || (loading && reply.startsWith("-LOADING"));
-  } catch {
-    return false;
-  }
-}
+// A program that cannot be started does not answer, which is told.
+function ignore(): void {}
 
 /** Sends one command over a connection of its own and returns the raw reply. */
 export function sendCommand(port: number, args: readonly string[], password?: string): Promise<string> {
@@ -162,15 +143,19 @@ export function sendCommand(port: number, args: readonly string[], password?: st
     const socket = connectSocket(port, "127.0.0.1");
     socket.setTimeout(10_000, () => socket.destroy(new Error("timeout")));
     let text = "";
-    // QUIT makes the server close behind the reply, so that the whole of it is known to be there.
+    // A command that there is none of behind it: its error shows that the whole reply is there. (A sentinel knows no QUIT.)
     socket.on("connect", () => {
-      socket.write((password === undefined ? "" : encode(["AUTH", password])) + encode(args) + encode(["QUIT"]));
+      socket.write((password === undefined ? "" : encode(["AUTH", password])) + encode(args) + encode(["abe-mq-end"]));
     });
-    socket.on("data", (chunk) => text += String(chunk));
+    socket.on("data", (chunk) => {
+      text += String(chunk);
+      const end = /-(ERR unknown command|LOADING|NOAUTH|NOPERM|MASTERDOWN)[^\r]*\r\n$/.exec(text);
+      if (end !== null && end.index > 0) socket.destroy();
+    });
     socket.on("error", reject);
     socket.on("close", () => {
       if (password !== undefined) text = text.replace(/^\+OK\r\n/, "");
-      resolve(text.replace(/\+OK\r\n$/, ""));
+      resolve(text.replace(/-[^\r]*\r\n$/, ""));
     });
   });
 }
