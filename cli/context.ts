@@ -20,9 +20,11 @@ export interface Cli extends CommandContext {
   readonly style: Style;
   /** Colours for standard error. */
   readonly errorStyle: Style;
-  /** Writes a line to standard output. */
+  /** Writes a line to standard output, with secrets hidden. */
   print(text: string): void;
-  /** Writes a value as one line of JSON to standard output. */
+  /** Writes a line of messages to standard output, as they are. */
+  printData(text: string): void;
+  /** Writes a value as one line of JSON to standard output, as it is. */
   printJson(value: unknown): void;
   /** Writes a line for people to standard error. */
   say(text: string): void;
@@ -88,6 +90,7 @@ export function createContext(fromDotEnv: readonly string[] = []): Cli {
     style: styleOf(colours(stdout)),
     errorStyle: styleOf(colours(stderr)),
     print: (line) => void stdout.write(`${redact(line)}\n`),
+    printData: (line) => void stdout.write(`${line}\n`),
     printJson: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     say: (line) => void stderr.write(`${redact(line)}\n`),
     redact,

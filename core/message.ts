@@ -120,16 +120,21 @@ export function createMessage(
     }
   }
   const { body, contentType } = encode(payload);
-  return {
+  const message = {
     id: id ?? crypto.randomUUID(),
     key,
     body,
-    ...(contentType !== undefined && { contentType }),
     headers: options.headers === undefined ? noHeaders : copyHeaders(options.headers),
     publishedAt,
+    deduplicate: id !== undefined,
+  };
+  // Spreading costs more than all of the rest, and most messages have none of these.
+  if (contentType === undefined && deliverAt === undefined && orderingKey === undefined) return message;
+  return {
+    ...message,
+    ...(contentType !== undefined && { contentType }),
     ...(deliverAt !== undefined && { deliverAt }),
     ...(orderingKey !== undefined && { orderingKey }),
-    deduplicate: id !== undefined,
   };
 }
 

@@ -30,6 +30,9 @@ import { TopicQueue } from "./topic_queue.ts";
 import type { TopicDefinitions, Topics } from "./topics.ts";
 
 const defaultPublishTimeoutMs = 30_000;
+// What most publishes are called with.
+const noOptions: PublishOptions = Object.freeze({});
+const noLimits: PublishLimits = Object.freeze({ signal: undefined, timeoutMs: defaultPublishTimeoutMs });
 
 /**
  * Wraps any backend: retry, reconnection, settlement, prefetch, lease renewal, drain and abort are done here, once for all.
@@ -187,10 +190,13 @@ export class MessageQueue implements AsyncDisposable {
    * @throws {MessageQueueError} `invalid_payload`, `unsupported`, `full`, `publish_timeout`, `storage`, `closed`.
    * @throws The signal's reason when it is aborted first.
    */
-  async publish<T extends object>(key: string, payload: T, options: PublishOptions = {}): Promise<string> {
-    const message = this.#message(key, payload, options);
-    await this.#send([message], this.#limits(options));
-    return message.id;
+  publish<T extends object>(key: string, payload: T, options: PublishOptions = noOptions): Promise<string> {
+    try {
+      const message = this.#message(key, payload, options);
+      return this.#send([message], this.#limits(options), message.id);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -207,8 +213,8 @@ export class MessageQueue implements AsyncDisposable {
     options: Pick<PublishOptions, "signal" | "publishTimeoutMs"> = {},
   ): Promise<string[]> {
     const batch = Array.from(messages, (each) => this.#message(each.key, each.payload, each));
-    if (batch.length > 0) await this.#send(batch, this.#limits(options));
-    else this.#limits(options);
+    const limits = this.#limits(options);
+    if (batch.length > 0) await this.#send(batch, limits, undefined);
     return batch.map((message) => message.id);
   }
 
@@ -358,19 +364,21 @@ export class MessageQueue implements AsyncDisposable {
     return plain;
   }
 
-  #send(messages: readonly Message[], limits: PublishLimits): Promise<void> {
-    return (this.#outbox ?? this.#publisher).publish(messages, limits);
+  #send<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
+    if (this.#outbox === undefined) return this.#publisher.publish(messages, limits, value);
+    return this.#outbox.publish(messages, limits).then(() => value);
   }
 
   #makeOutbox(): Outbox {
     return new Outbox({
       codecs: this.#codecs,
       chain: () => this.#chain,
-      publish: (messages, limits) => this.#publisher.publish(messages, limits),
+      publish: (messages, limits) => this.#publisher.publish(messages, limits, undefined),
     });
   }
 
   #limits(options: Pick<PublishOptions, "signal" | "publishTimeoutMs">): PublishLimits {
+    if (options === noOptions) return noLimits;
     const { signal, publishTimeoutMs: timeoutMs = defaultPublishTimeoutMs } = options;
     this.#checkOpen();
     signal?.throwIfAborted();

@@ -73,7 +73,7 @@ export interface Harness {
   /**
    * The lease, in milliseconds, where a case waits for one to end.
    *
-   * @default {1_500}
+   * @default {2_000}
    */
   readonly leaseMs?: number;
   /**

@@ -19,6 +19,8 @@ export interface RedisClient {
   sendCommand(args: readonly string[]): Promise<unknown>;
   /** Closes at once, rejecting what is on its way. */
   destroy(): void;
+  /** Makes another of its kind; absent means that `createClient` is called. */
+  duplicate?(options: Record<string, unknown>): RedisClient;
   /** Listens. */
   on(event: "error", listener: (error: unknown) => void): unknown;
 }

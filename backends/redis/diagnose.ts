@@ -22,7 +22,16 @@ export async function diagnose(broker: Broker): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   const seen = new Set<string>();
   for (const { partition } of broker.partitions) {
-    const info = parseInfo(String(await broker.send(partition, ["INFO"], "ask for the server's settings")));
+    const text = await allowed(broker.send(partition, ["INFO"], "ask for the server's settings"));
+    if (text === undefined) {
+      findings.push({
+        level: "warning",
+        message: "The user may not ask Redis for its settings, so whether they lose messages is not known",
+        mend: "ACL SETUSER with +info and +config|get, or look with another user",
+      });
+      return findings;
+    }
+    const info = parseInfo(String(text));
     const id = info.get("run_id") ?? String(partition);
     // Partitions may share a server.
     if (seen.has(id)) continue;
@@ -43,15 +52,19 @@ function parseInfo(text: string): ReadonlyMap<string, string> {
 }
 
 // An ACL user need not be allowed to look.
-async function setting(broker: Broker, partition: number, name: string): Promise<string | undefined> {
+async function allowed(asked: Promise<unknown>): Promise<unknown> {
   try {
-    const reply = await broker.send(partition, ["CONFIG", "GET", name], "ask for a setting");
-    const values: unknown[] = Array.isArray(reply) ? reply : Object.values(reply as object);
-    return String(values.at(-1) ?? "");
+    return await asked;
   } catch (error) {
     if (error instanceof MessageQueueError && error.code === "connection") throw error;
     return undefined;
   }
+}
+
+async function setting(broker: Broker, partition: number, name: string): Promise<string | undefined> {
+  const reply = await allowed(broker.send(partition, ["CONFIG", "GET", name], "ask for a setting"));
+  if (typeof reply !== "object" || reply === null) return undefined;
+  return String(Object.values(reply).at(-1) ?? "");
 }
 
 function memory(info: ReadonlyMap<string, string>, where: string): Finding[] {

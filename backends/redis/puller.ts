@@ -47,6 +47,8 @@ export class Puller {
   #spare: RedisClaim[] = [];
   /** Reads of several servers that go on from one pull to the next. */
   readonly #standing = new Map<Reader, Promise<void>>();
+  /** Aborted when those reads are to end, for one that has not begun to block. */
+  #ending = new AbortController();
   #failure: { readonly error: unknown } | undefined;
   #arrived: () => void = ignore;
   #linger: ReturnType<typeof setTimeout> | undefined;
@@ -193,7 +195,7 @@ export class Puller {
   async #stand(reader: Reader, share: number): Promise<void> {
     try {
       const sentAt = performance.now();
-      const claims = await this.#take(await reader.read(share, neverAborted), sentAt);
+      const claims = await this.#take(await reader.read(share, this.#ending.signal), sentAt);
       this.#spare.push(...claims);
     } catch (error) {
       try {
@@ -207,6 +209,8 @@ export class Puller {
   }
 
   async #unblock(): Promise<void> {
+    this.#ending.abort();
+    this.#ending = new AbortController();
     await Promise.all([...this.#standing.keys()].map((reader) => reader.unblock()));
     await Promise.all(this.#standing.values());
   }
@@ -321,8 +325,6 @@ export class Puller {
     }));
   }
 }
-
-const neverAborted = new AbortController().signal;
 
 const unreadable: StoredMessage = { id: "", key: "", publishedAt: 0, headers: {}, body: "" };
 

@@ -11,7 +11,7 @@ import { type Cell, table } from "../style.ts";
 
 async function runBackends(this: Cli, flags: { readonly json: boolean; readonly debug: boolean }): Promise<void> {
   const backends = await readBackends(discoveryOptions(this, flags));
-  if (flags.json) return this.printJson(backends);
+  if (flags.json) return this.printJson(this.redactJson(backends));
   const { style } = this;
   const able = backends.filter((each) => each.capabilities !== undefined);
   const rows = capabilityNames().map((name): Cell[] => [

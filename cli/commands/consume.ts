@@ -9,7 +9,7 @@ import { type Cli, type CommonFlags, commonFlags } from "../context.ts";
 import { parseCount, parseDuration } from "../values.ts";
 
 /** The flags of `mq consume`. */
-export interface ConsumeFlags extends Omit<CommonFlags, "json"> {
+export interface ConsumeFlags extends CommonFlags {
   /** The group. */
   readonly group?: string | undefined;
   /** The filter. */
@@ -23,8 +23,6 @@ export interface ConsumeFlags extends Omit<CommonFlags, "json"> {
   /** Whether to write payloads alone. */
   readonly payload: boolean;
 }
-
-const { json: _json, ...flags } = commonFlags;
 
 /** `mq consume`. */
 export const consume: Command<Cli> = buildCommand<ConsumeFlags, [], Cli>({
@@ -68,7 +66,7 @@ export const consume: Command<Cli> = buildCommand<ConsumeFlags, [], Cli>({
         brief: "Show what waits (10 messages, or --count) and give it back; no attempt is counted",
       },
       payload: { kind: "boolean", default: false, brief: "Write the payloads alone" },
-      ...flags,
+      ...commonFlags,
     },
     aliases: { g: "group", k: "keys", n: "count", t: "timeout", b: "backend" },
   },

@@ -26,8 +26,10 @@ const renewMs = 10_000;
 export async function runConsume(this: Cli, flags: ConsumeFlags): Promise<void> {
   await using queue = await openCliQueue(this, flags);
   using interrupted = interruption();
+  // So that `--timeout` is about messages alone. Where it fails, the consumer tries again by itself, and says so.
+  await queue.backend.connect?.().catch(() => undefined);
   if (flags.peek) {
-    for (const claim of await peek(queue, flags, interrupted.signal)) this.print(lineOfClaim(claim, flags));
+    for (const claim of await peek(queue, flags, interrupted.signal)) this.printData(lineOfClaim(claim, flags));
     return;
   }
   const written = await consumeLines(this, queue, flags, interrupted.signal);

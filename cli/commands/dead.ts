@@ -64,7 +64,7 @@ async function list(this: Cli, flags: ListFlags): Promise<void> {
   }
   if (flags.json) return;
   if (rows.length === 0) this.print(`Group ${flags.group} has no dead letters`);
-  else this.print(table(["id", "key", "reason", "attempts", "dead since", "error"], rows, this.style));
+  else this.printData(table(["id", "key", "reason", "attempts", "dead since", "error"], rows, this.style));
 }
 
 async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
@@ -82,10 +82,10 @@ async function show(this: Cli, flags: GroupFlags, id: string): Promise<void> {
     ...Object.entries(headers).map(([name, value]): [string, string] => [`header ${name}`, value]),
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
-  for (const [name, value] of lines) this.print(`${this.style.dim(name.padEnd(width))}  ${value}`);
+  for (const [name, value] of lines) this.printData(`${this.style.dim(name.padEnd(width))}  ${value}`);
   const content = readBody(body);
   const raw = "body" in content ? content.body : content;
-  this.print(payload === undefined && typeof raw === "string" ? raw : JSON.stringify(payload ?? raw, undefined, 2));
+  this.printData(payload === undefined && typeof raw === "string" ? raw : JSON.stringify(payload ?? raw, undefined, 2));
 }
 
 function chosen(flags: SomeFlags, ids: readonly string[], verb: string): readonly string[] | undefined {

@@ -26,7 +26,9 @@ interface AddFlags extends Flags {
 
 async function list(this: Cli, flags: ListFlags): Promise<void> {
   const plugins = await listPlugins({ ...discoveryOptions(this, flags), load: flags.load });
-  if (flags.json) return this.printJson(plugins.map((each) => ({ ...each, loadable: loadable(each, flags) })));
+  if (flags.json) {
+    return this.printJson(this.redactJson(plugins.map((each) => ({ ...each, loadable: loadable(each, flags) }))));
+  }
   const rows = plugins.map((each): Cell[] => [
     each.name,
     each.from,

@@ -22,6 +22,8 @@ export interface PublishFlags extends CommonFlags {
   readonly delay?: number | undefined;
   /** What it is ordered by. */
   readonly orderingKey?: string | undefined;
+  /** How long to go on trying while the broker is away, in milliseconds. */
+  readonly timeout: number;
 }
 
 /** `mq publish`. */
@@ -77,9 +79,16 @@ export const publish: Command<Cli> = buildCommand<PublishFlags, [key?: string, p
         placeholder: "text",
         brief: "Messages that share it are handled in order",
       },
+      timeout: {
+        kind: "parsed",
+        parse: parseDuration,
+        default: "30s",
+        placeholder: "duration",
+        brief: "Give up when the broker is away for so long",
+      },
       ...commonFlags,
     },
-    aliases: { f: "file", b: "backend" },
+    aliases: { f: "file", t: "timeout", b: "backend" },
   },
   docs: {
     brief: "Publish messages",

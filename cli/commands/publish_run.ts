@@ -36,7 +36,10 @@ export async function runPublish(this: Cli, flags: PublishFlags, key?: string, p
   if (!isLines) {
     const text = file === undefined ? payload ?? "" : await readText(file);
     const from = file === undefined ? "the payload" : file;
-    const id = await queue.publish(key ?? "", parsePayload(text, from), options);
+    const id = await queue.publish(key ?? "", parsePayload(text, from), {
+      ...options,
+      publishTimeoutMs: flags.timeout,
+    });
     if (flags.json) this.printJson({ id, key });
     else this.print(`Published ${key} ${this.style.dim(id)}`);
     return;
@@ -134,7 +137,7 @@ async function publishLines(
   });
   const stop = () => source.stream.destroy();
   signal.addEventListener("abort", stop);
-  const sender = new Sender(queue, progress);
+  const sender = new Sender(queue, progress, flags.timeout);
   let number = 0;
   try {
     for await (const lines of readLines(source.stream, (bytes) => progress.done += bytes)) {
@@ -167,14 +170,16 @@ async function publishLines(
 class Sender {
   readonly #queue: MessageQueue;
   readonly #progress: Progress;
+  readonly #timeoutMs: number;
   #batch: OutgoingMessage[] = [];
   #length = 0;
   #sending: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
 
-  constructor(queue: MessageQueue, progress: Progress) {
+  constructor(queue: MessageQueue, progress: Progress, timeoutMs: number) {
     this.#queue = queue;
     this.#progress = progress;
+    this.#timeoutMs = timeoutMs;
   }
 
   /** Adds a message; waits when the batch is full and another is under way. */
@@ -211,7 +216,7 @@ class Sender {
 
   async #send(batch: readonly OutgoingMessage[]): Promise<void> {
     try {
-      await this.#queue.publishMany(batch);
+      await this.#queue.publishMany(batch, { publishTimeoutMs: this.#timeoutMs });
       this.#progress.count += batch.length;
     } catch (error) {
       if (error instanceof PublishManyError) this.#progress.count += batch.length - error.failures.length;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { MessageQueue } from "@abe/mq";
 import { SqliteBackend } from "@abe/mq/sqlite";
+import { freePort } from "../backends/redis/server.ts";
 import { parseLines, Place } from "./helpers.ts";
 
 const timeout = 120_000;
@@ -120,6 +121,35 @@ describe("the command line", () => {
     }
     const { stderr } = await place.mq(["stats", "--backend", "sqlit", "--debug"]);
     assert.match(stderr, /\n +at /, "--debug shows the stack");
+  });
+
+  it("exits with 4 when the broker does not answer", { timeout }, async () => {
+    using place = new Place({
+      MESSAGE_QUEUE_BACKEND: "redis",
+      REDIS_URL: `redis://me:hunter22@127.0.0.1:${await freePort()}`,
+    });
+    const [stats, publish] = await Promise.all([
+      place.mq(["stats"]),
+      place.mq(["publish", "a", "{}", "--timeout", "300ms"]),
+    ]);
+    for (const { code, stderr } of [stats, publish]) {
+      assert.equal(code, 4, stderr);
+      assert.match(stderr, /error: Cannot .*\n$/);
+      assert.doesNotMatch(stderr, /hunter22/);
+    }
+  });
+
+  it("shows messages as they are, also what looks like a secret", { timeout }, async () => {
+    using place = new Place({ MESSAGE_QUEUE_BACKEND: "sqlite", MESSAGE_QUEUE_PASSWORD: "swordfish" });
+    const payload = { url: "redis://me:hunter22@example.com/", word: "swordfish" };
+    await place.mq(["publish", "a", JSON.stringify(payload)]);
+    await place.mq(["consume", "--group", "g", "--timeout", "1ms", "--count", "1"]);
+    await place.mq(["publish", "a", JSON.stringify(payload)]);
+    const peeked = await place.mq(["consume", "--peek", "--group", "g", "--payload"]);
+    assert.ok(parseLines(peeked.stdout).length >= 1);
+    for (const each of parseLines(peeked.stdout)) assert.deepEqual(each, payload);
+    const consumed = await place.mq(["consume", "--group", "h", "--count", "1", "--payload", "--json"]);
+    assert.deepEqual(parseLines(consumed.stdout), [payload]);
   });
 
   it("hides secrets, whatever an error says", { timeout }, async () => {

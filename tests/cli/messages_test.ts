@@ -197,6 +197,53 @@ describe("on a terminal", () => {
     assert.ok(stdout.includes("\x1b[2mgroup"), "the header is dim");
   });
 
+  it("every command speaks to people", { timeout }, async () => {
+    using place = new Place();
+    const session = [
+      ["publish", "order.created", `{"id":1}`],
+      ["publish", "order.created"],
+      ["consume", "--group", "billing", "--count", "1"],
+      ["groups", "list"],
+      ["stats"],
+      ["dead", "list", "--group", "billing"],
+      ["dead", "show", "nobody", "--group", "billing"],
+      ["plugins", "list", "--no-load"],
+      ["backends"],
+      ["doctor"],
+      ["verify", "memory", "--only", "payloads arrive as they were sent"],
+      ["new", "thing"],
+      ["completions", "fish"],
+      ["groups", "delete", "billing"],
+    ];
+    const commands = session.map((args) => place.command(args));
+    const line = ({ command, args }: { command: string; args: readonly string[] }) =>
+      [command, ...args].map((word) => `'${word}'`).join(" ");
+    const [first] = commands;
+    assert.ok(first !== undefined);
+    const script = { ...first, command: "sh", args: ["-c", commands.map(line).join("; ")] };
+    const { stdout: raw } = await run(onTerminal(script));
+    assert.ok(raw.includes("\x1b[2mgroup"), "in colour");
+    // deno-lint-ignore no-control-regex
+    const stdout = raw.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r\n", "\n");
+    const expected = [
+      /^Published order\.created [\w-]{36}\n/,
+      /error: Cannot publish: there is no payload: give it as an argument, by --file, or as lines of standard input\n/,
+      /\{"id":"[\w-]{36}","key":"order\.created","payload":\{"id":1\}/,
+      /\nbilling +# +10 +never\n/,
+      /\n\d retained\ngroup +ready/,
+      /Group billing has no dead letters\n/,
+      /error: Cannot show nobody: group billing has no such dead letter\n/,
+      /\nmemory +built-in +@abe\/mq\/memory/,
+      /\ndurable +- +yes/,
+      /0 problems, 0 warnings\n/,
+      /\r1\/1 payloads arrive as they were sent\r.*Conformance of memory\n/,
+      /Made @your-scope\/abe-mq-thing in /,
+      /complete -c mq -f -a/,
+      /Deleted billing\n/,
+    ];
+    for (const each of expected) assert.match(stdout, each);
+  });
+
   it("NO_COLOR takes the colours away", { timeout }, async () => {
     using place = new Place();
     const terminal = onTerminal(place.command(["stats"]));

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { templateModule, templatePath } from "../../cli/generate.ts";
 import { templateFiles } from "../../cli/template_files.ts";
 import { root, run, runtimePath, spawn, thisRuntime } from "../process.ts";
 import { Place } from "./helpers.ts";
@@ -81,10 +80,5 @@ describe("mq new", () => {
       ABE_MQ_CACHE_DIR: join(place.folder, "cache"),
     });
     assert.equal(output, `{\n  hello: "world",\n}\n`);
-  });
-
-  it("has its files as they are in the template's folder", { timeout }, () => {
-    const remedy = "run `deno run -A cli/generate.ts`";
-    assert.deepEqual(readFileSync(templatePath, "utf8"), templateModule(), remedy);
   });
 });

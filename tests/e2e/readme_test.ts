@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { SqliteBackend } from "../../backends/sqlite.ts";
 import { MessageQueue } from "../../mod.ts";
 import { serve } from "../plugins/server.ts";
-import { root, run, runtimeCommand, runtimePath, runtimes } from "../process.ts";
+import { root, run, runtimeCommand, runtimePath, runtimes, thisRuntime } from "../process.ts";
 import { findProgram } from "../programs.ts";
 
 const timeout = 120_000;
@@ -30,6 +30,13 @@ const runBy: Readonly<Record<string, string>> = {
   [`sqlite3 -readonly events.db "select id, key, body from log_1 order by position limit 10"`]: "below",
   [`sqlite3 -readonly events.db "select d.id, d.key, d.reason, d.error from dead_letter d"`]: "below",
   [`sqlite3 events.db ".backup 'backup.db'"`]: "below",
+  [`mq publish order.created '{"id":1}'`]: "below",
+  "mq consume --group billing --keys 'order.*'": "tests/cli/messages_test.ts",
+  "mq stats --watch": "tests/cli/messages_test.ts",
+  "mq dead list --group billing": "below",
+  "mq doctor": "below",
+  "mq verify sqlite": "tests/cli/plugins_test.ts",
+  "mq new @acme/thing": "tests/cli/new_test.ts",
   "bun run app.ts": "below",
   "node app.ts": "below",
 };
@@ -93,6 +100,24 @@ describe("the README", () => {
     await using copy = new MessageQueue(new SqliteBackend({ path: join(folder, "backup.db") }));
     assert.equal((await copy.stats()).groups.default?.dead, 1);
     await copy.close();
+    await rm(folder, { recursive: true });
+  });
+
+  it("has commands that work as they stand", { timeout }, async () => {
+    const folder = await mkdtemp(join(tmpdir(), "abe-mq-readme-"));
+    const env = { MESSAGE_QUEUE_BACKEND: "sqlite", MESSAGE_QUEUE_PATH: join(folder, "events.db") };
+    const outputs: string[] = [];
+    for (const start of ["mq publish", "mq dead list", "mq doctor"]) {
+      const command = commands.find((each) => each.startsWith(start)) ?? "";
+      const args = Array.from(command.matchAll(/'([^']*)'|(\S+)/g), ([, quoted, bare]) => quoted ?? bare ?? "").slice(
+        1,
+      );
+      const result = await run(runtimeCommand(thisRuntime, join(root, "cli/mod.ts"), { args, cwd: folder, env }));
+      outputs.push(`${start}: ${result.code}\n${result.output}`);
+    }
+    assert.match(outputs[0] ?? "", /^mq publish: 0/);
+    assert.match(outputs[1] ?? "", /^mq dead list: 0/);
+    assert.match(outputs[2] ?? "", /^mq doctor: [01]\n.*sqlite/s);
     await rm(folder, { recursive: true });
   });
 

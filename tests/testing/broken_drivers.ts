@@ -20,6 +20,10 @@ export interface Broken {
 
 const noSignal = new AbortController().signal;
 
+function bodyAsText({ body }: Message): string {
+  return typeof body === "string" ? body : new TextDecoder().decode(body);
+}
+
 /** Changes messages on their way in. */
 function storing(change: (message: Message) => Message | readonly Message[]): Broken["breaks"] {
   return (backend) =>
@@ -62,7 +66,7 @@ export const brokenStores: readonly Broken[] = [
   {
     fault: "loses every tenth message",
     caughtBy: "thousands of messages over 50 consumers, none missing and none twice",
-    breaks: storing((message) => JSON.parse(String(message.body)).n % 10 === 9 ? [] : message),
+    breaks: storing((message) => JSON.parse(bodyAsText(message)).n % 10 === 9 ? [] : message),
   },
   {
     fault: "keeps header names in lower case",
@@ -76,6 +80,16 @@ export const brokenStores: readonly Broken[] = [
     fault: "cuts large payloads off",
     caughtBy: "payloads arrive as they were sent",
     breaks: storing((message) => message.body.length > 65_536 ? { ...message, body: "{}" } : message),
+  },
+  {
+    fault: "keeps bytes as text",
+    caughtBy: "a driver keeps bytes and their content type",
+    breaks: storing((message) => ({ ...message, body: bodyAsText(message) })),
+  },
+  {
+    fault: "forgets the content type",
+    caughtBy: "payloads of other codecs than JSON arrive as they were sent",
+    breaks: storing(({ contentType: _, ...message }) => message),
   },
   {
     fault: "folds the case of keys",
@@ -100,7 +114,7 @@ export const brokenStores: readonly Broken[] = [
   {
     fault: "takes every double for the first, also those without an id of the application's",
     caughtBy: "an id is known within its exchange only, and messages without one are never taken for doubles",
-    breaks: storing((message) => ({ ...message, id: String(message.body), deduplicate: true })),
+    breaks: storing((message) => ({ ...message, id: bodyAsText(message), deduplicate: true })),
   },
   {
     fault: "ignores the ordering key",

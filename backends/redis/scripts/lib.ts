@@ -169,9 +169,18 @@ local function remove_group(g)
   return call('SREM', P .. 'groups', g)
 end
 
--- Removes groups that have had no consumer for too long.
+-- Removes groups that have had no consumer for too long. One that did not leave is given the time of some heartbeats.
 local function sweep(time)
   local gone = call('ZRANGEBYSCORE', P .. 'expiring', '-inf', time, 'LIMIT', 0, 10)
-  for _, g in ipairs(gone) do remove_group(g) end
+  for _, g in ipairs(gone) do
+    local last = tonumber(call('ZRANGE', name('seen', g), 0, 0, 'REV', 'WITHSCORES')[2])
+    local expires = tonumber(call('HGET', name('group', g), 'expiresMs'))
+    local at = last and expires and last + math.max(expires, 3000)
+    if at and at > time then
+      call('ZADD', P .. 'expiring', at, g)
+    else
+      remove_group(g)
+    end
+  end
 end
 `;

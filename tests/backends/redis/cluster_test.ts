@@ -18,7 +18,7 @@ testBackend({
   // One seed is enough: the others are found.
   open: async (exchange) => {
     const { url } = await start();
-    return new RedisBackend({ url, exchange, partitions: 3, minReplicas: 1, timeoutMs: 2_000 });
+    return new RedisBackend({ url, exchange, partitions: 3 });
   },
   openBounded: async (exchange, bounds) => {
     const { url } = await start();
@@ -32,8 +32,8 @@ testBackend({
     await Promise.all(nodes.map((node) => node.start()));
     await settled(nodes);
   },
-  leaseMs: 1_000,
-  scale: 0.3,
+  leaseMs: 800,
+  scale: 0.1,
 });
 
 async function flows(traffic: Traffic, count = 100): Promise<void> {
