@@ -30,6 +30,7 @@ export {
   defaultLeaseMs,
   defaultMaxAttempts,
   type DurableBackend,
+  type Finding,
   type Group,
   type GroupOptions,
   type GroupStats,
@@ -43,7 +44,17 @@ export {
   type Settlement,
 } from "./core/backend.ts";
 export { type Backoff, type BackoffOptions, exponentialBackoff } from "./core/backoff.ts";
-export { decodePayload, encodePayload, type Payload } from "./core/codec.ts";
+export {
+  type Body,
+  type BytesCodec,
+  type Codec,
+  decodePayload,
+  encodePayload,
+  jsonCodec,
+  type Payload,
+  type TextCodec,
+} from "./core/codec.ts";
+export type { CodecOptions } from "./core/codecs.ts";
 export { consumePayloads, defaultPrefetch } from "./core/consumer.ts";
 export type { Delivery, NackOptions } from "./core/delivery.ts";
 export { type Env, envFrom, processEnv } from "./core/env.ts";
@@ -59,7 +70,15 @@ export {
 } from "./core/errors.ts";
 export { checkFilter, checkKey, compileFilter, everyKey, type KeyMatcher, maxKeyLength } from "./core/keys.ts";
 export { consoleLogger, type Logger, loggerFromEnv, silentLogger } from "./core/logger.ts";
-export { createMessage, type Headers, type Message, type PublishOptions } from "./core/message.ts";
+export { createMessage, type Encoded, type Headers, type Message, type PublishOptions } from "./core/message.ts";
+export type {
+  Middleware,
+  MiddlewareContext,
+  MiddlewareMessage,
+  ProcessContext,
+  PublishContext,
+} from "./core/middleware.ts";
+export type { Check, CheckedMessage } from "./core/passage.ts";
 export { publishOne } from "./core/publish.ts";
 export type {
   MessageQueueOptions,
@@ -71,6 +90,7 @@ export type {
   SubscribeOptions,
 } from "./core/options.ts";
 export { MessageQueue } from "./core/queue.ts";
+export { leastVersions, runtime, type RuntimeName, runtimeVersion } from "./core/runtime.ts";
 export {
   type DrainOptions,
   type Failure,
@@ -79,11 +99,40 @@ export {
   retryWithBackoff,
   type Subscription,
 } from "./core/runner.ts";
+export type {
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  SchemaWriter,
+  StandardSchema,
+} from "./core/standard_schema.ts";
+export {
+  type TopicDelivery,
+  type TopicFilterOf,
+  type TopicFilterOption,
+  type TopicMessage,
+  TopicQueue,
+  type TopicSource,
+} from "./core/topic_queue.ts";
+export {
+  defineTopics,
+  InvalidPayloadError,
+  type SchemaOf,
+  type Topic,
+  type TopicDefinitions,
+  type TopicInput,
+  type TopicKey,
+  type TopicOptions,
+  type TopicOutput,
+  Topics,
+  type Upgrade,
+} from "./core/topics.ts";
 export {
   type DiscoveryOptions,
   getMessageQueueBackend,
+  type Limits,
   openQueue,
   type PluginOption,
   type RemoteOptions,
 } from "./plugins/open.ts";
-export type { Limits } from "./plugins/remote/limits.ts";

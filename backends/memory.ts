@@ -85,6 +85,7 @@ export class MemoryBackend implements DurableBackend {
     expiry: true,
     atomicBatch: true,
     stats: true,
+    codecs: true,
   };
   /** Makes, changes and removes groups. */
   readonly groups: GroupStore;

@@ -12,6 +12,7 @@ import type {
   ConsumeOptions,
   DeadLetterStore,
   DurableBackend,
+  Finding,
   GroupStats,
   GroupStore,
   QueueStats,
@@ -27,6 +28,7 @@ import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
 import { Broker } from "./redis/broker.ts";
 import type { CreateRedisClient } from "./redis/connection.ts";
+import { diagnose } from "./redis/diagnose.ts";
 import { RedisDeadLetters } from "./redis/dead_letters.ts";
 import { RedisGroups } from "./redis/groups.ts";
 import { Keeper, staleMs } from "./redis/keeper.ts";
@@ -77,7 +79,9 @@ export class RedisBackend implements DurableBackend {
   #closing: Promise<void> | undefined;
 
   /**
-   * @param options How to reach Redis. Nothing is connected before the first use.
+   * Checks the options; nothing is connected before the first use.
+   *
+   * @param options How to reach Redis.
    * @param parts What else it is made of.
    * @throws {ConfigError} With everything that is wrong with the options.
    */
@@ -195,6 +199,13 @@ export class RedisBackend implements DurableBackend {
     signal?.throwIfAborted();
     const pong = this.#broker.send(0, ["PING"], "ping");
     await (signal === undefined ? pong : abortable(pong, signal));
+  }
+
+  /** See {@linkcode MessageQueueBackend.diagnose}. Needs INFO and TIME; `appendfsync` is looked at where CONFIG GET is allowed. */
+  async diagnose(signal?: AbortSignal): Promise<readonly Finding[]> {
+    signal?.throwIfAborted();
+    const found = diagnose(this.#broker);
+    return await (signal === undefined ? found : abortable(found, signal));
   }
 
   /** Closes what is open. Never hangs. */

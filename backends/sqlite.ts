@@ -22,6 +22,7 @@ import type {
   ConsumeOptions,
   DeadLetterStore,
   DurableBackend,
+  Finding,
   GroupStore,
   QueueStats,
   ReceiveOptions,
@@ -34,6 +35,7 @@ import { MessageQueueError } from "../core/errors.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
 import { SqliteDeadLetters } from "./sqlite/dead_letters.ts";
+import { diagnose } from "./sqlite/diagnose.ts";
 import { storageError } from "./sqlite/errors.ts";
 import { SqliteGroups } from "./sqlite/groups.ts";
 import { optionsFromEnv, type Settings, settingsFrom, type SqliteOptions } from "./sqlite/options.ts";
@@ -49,6 +51,22 @@ export type { SqliteOptions } from "./sqlite/options.ts";
  * with a `MessageQueueError`: `storage` when the file is no queue or cannot be read or written (it is then left as it was), `connection`,
  * which the queue tries again, when another process held its lock for too long, `closed` after it was disposed, `unsupported` when the
  * runtime is too old.
+ *
+ * @example
+ * ```ts
+ * import { tmpdir } from "node:os";
+ * import { join } from "node:path";
+ * import { MessageQueue } from "@abe/mq";
+ * import { SqliteBackend } from "@abe/mq/sqlite";
+ *
+ * const path = join(tmpdir(), `${crypto.randomUUID()}.db`);
+ * await using mq = new MessageQueue(new SqliteBackend({ path, maxLength: 10_000 }));
+ * await mq.publish("order.created", { id: 1 });
+ * for await (const payload of mq.consume({ group: "billing", keys: "order.*" })) {
+ *   console.assert("id" in payload);
+ *   break;
+ * }
+ * ```
  */
 export class SqliteBackend implements DurableBackend {
   /** All of them. */
@@ -72,6 +90,8 @@ export class SqliteBackend implements DurableBackend {
   readonly deadLetters: DeadLetterStore;
   readonly #settings: Settings;
   #session: Promise<Session> | undefined;
+  /** The session once it is open, until it is closed. */
+  #ready: Session | undefined;
   #closing: Promise<void> | undefined;
 
   /**
@@ -107,9 +127,11 @@ export class SqliteBackend implements DurableBackend {
     if (this.#session === undefined) {
       const session = openSession(this.#settings);
       this.#session = session;
-      // What failed may be mended by the next use.
-      session.catch(() => {
-        if (this.#session === session) this.#session = undefined;
+      session.then((ready) => {
+        if (this.#closing === undefined) this.#ready = ready;
+      }, () => {
+        // What failed may be mended by the next use.
+        this.#session = undefined;
       });
     }
     return this.#session;
@@ -128,7 +150,8 @@ export class SqliteBackend implements DurableBackend {
   /** Stores several messages, all or none. */
   async publishMany(messages: readonly Message[], options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    const { publisher } = await this.#open();
+    // Once it is open, a publish reaches the writer in the turn in which it was made.
+    const { publisher } = this.#ready ?? await this.#open();
     if (messages.length > 0) await publisher.publish(messages, options.signal);
   }
 
@@ -160,6 +183,11 @@ export class SqliteBackend implements DurableBackend {
     }
   }
 
+  /** Looks at the file's durability and mode, and at the clock. */
+  async diagnose(): Promise<readonly Finding[]> {
+    return await diagnose((await this.#open()).store);
+  }
+
   /** Finishes what was handed in and closes the file. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
@@ -167,6 +195,7 @@ export class SqliteBackend implements DurableBackend {
   }
 
   async #close(): Promise<void> {
+    this.#ready = undefined;
     // A file that could not be opened needs no closing.
     const session = await this.#session?.catch(() => undefined);
     await session?.close();

@@ -13,7 +13,9 @@ import type {
   MessageQueueBackend,
 } from "./backend.ts";
 import { checkDuration, checkInteger } from "./check.ts";
-import { decodePayload, type Payload } from "./codec.ts";
+import { unpack } from "./carrier.ts";
+import type { Payload } from "./codec.ts";
+import type { Codecs } from "./codecs.ts";
 import { MessageQueueError } from "./errors.ts";
 import { checkFilter, checkName } from "./keys.ts";
 
@@ -122,16 +124,19 @@ export interface DeadLetterList<T extends object = Payload> {
 /** Looks into the dead letters of a queue's groups. */
 export class DeadLetters {
   readonly #backend: MessageQueueBackend;
+  readonly #codecs: Codecs;
   readonly #checkOpen: () => void;
 
   /**
    * Made by the queue, once.
    *
    * @param backend Who keeps them.
+   * @param codecs What decodes them.
    * @param checkOpen Throws when the queue is closed.
    */
-  constructor(backend: MessageQueueBackend, checkOpen: () => void) {
+  constructor(backend: MessageQueueBackend, codecs: Codecs, checkOpen: () => void) {
     this.#backend = backend;
+    this.#codecs = codecs;
     this.#checkOpen = checkOpen;
   }
 
@@ -150,7 +155,7 @@ export class DeadLetters {
     const limit = checkInteger("limit", options.limit ?? 100, 1, 1_000);
     const { cursor } = options;
     const page = await this.#store(group).list(group, { limit, ...(cursor !== undefined && { cursor }) });
-    return { ...page, deadLetters: page.deadLetters.map((each) => decoded<T>(each)) };
+    return { ...page, deadLetters: await Promise.all(page.deadLetters.map((each) => this.#decode<T>(each))) };
   }
 
   /**
@@ -163,7 +168,7 @@ export class DeadLetters {
    */
   async get<T extends object = Payload>(group: string, id: string): Promise<DeadLetter<T> | undefined> {
     const found = await this.#store(group).get(group, id);
-    return found && decoded<T>(found);
+    return found && await this.#decode<T>(found);
   }
 
   /**
@@ -190,6 +195,19 @@ export class DeadLetters {
     return await this.#store(group).purge(group, ids);
   }
 
+  async #decode<T extends object>(stored: StoredDeadLetter): Promise<DeadLetter<T>> {
+    try {
+      const unpacked = unpack(stored);
+      // What cannot be decoded is here as it was published all the same.
+      stored = { ...stored, ...unpacked };
+      return { ...stored, payload: await this.#codecs.decode(unpacked) as T };
+    } catch (error) {
+      // The reason why it is here may be just this; whoever looks gets the body as it is.
+      if (!(error instanceof MessageQueueError)) throw error;
+      return { ...stored, payload: undefined };
+    }
+  }
+
   #store(group: string): DeadLetterStore {
     this.#checkOpen();
     checkName("group", group);
@@ -197,17 +215,6 @@ export class DeadLetters {
     if (deadLetters === undefined) throw unsupported("deadLetters");
     return deadLetters;
   }
-}
-
-function decoded<T extends object>(stored: StoredDeadLetter): DeadLetter<T> {
-  let payload: Payload | undefined;
-  try {
-    payload = decodePayload(stored.body);
-  } catch (error) {
-    // The reason why it is here may be just this; whoever looks gets the body as it is.
-    if (!(error instanceof MessageQueueError)) throw error;
-  }
-  return { ...stored, payload: payload as T | undefined };
 }
 
 function unsupported(capability: string): MessageQueueError {

@@ -10,7 +10,7 @@
  */
 
 import type { Env } from "./env.ts";
-import type { Payload } from "./codec.ts";
+import type { Body, Payload } from "./codec.ts";
 import type { Message, PublishOptions } from "./message.ts";
 
 /**
@@ -40,6 +40,11 @@ export interface Capabilities {
   readonly atomicBatch?: boolean;
   /** `stats` counts by group. */
   readonly stats?: boolean;
+  /**
+   * Keeps a message's `contentType`, and with one a body of bytes as those bytes. (A body of text may then come back as its UTF-8 bytes.)
+   * Without it such a message travels inside JSON text, which the queue sees to.
+   */
+  readonly codecs?: boolean;
   /** What was published outlives this process. */
   readonly durable?: boolean;
 }
@@ -87,6 +92,8 @@ export interface MessageQueueBackend {
   stats?(): Promise<QueueStats>;
   /** Resolves when the broker answers. */
   ping?(signal?: AbortSignal): Promise<void>;
+  /** Looks at the settings of the broker that lose messages, and at its clock; each finding says what mends it. Changes nothing. */
+  diagnose?(signal?: AbortSignal): Promise<readonly Finding[]>;
   /** Connects ahead of the first use, which otherwise does it. Concurrent first uses make one connection. */
   connect?(): Promise<void>;
   /** Closes connections. Called once, after every receiver is closed; a second call is harmless. */
@@ -176,8 +183,10 @@ export interface Claim {
   readonly id: string;
   /** Its key. */
   readonly key: string;
-  /** Its payload as stored: JSON text. */
-  readonly body: string;
+  /** Its payload as stored: JSON text, or what `contentType` says. */
+  readonly body: Body;
+  /** What the body is, as it was published; absent means JSON text. */
+  readonly contentType?: string;
   /** Text beside the payload. */
   readonly headers: Readonly<Record<string, string>>;
   /** When it was published, in milliseconds since 1970. */
@@ -256,7 +265,9 @@ export interface DeadLetter {
   /** Its key. */
   readonly key: string;
   /** Its payload as stored. */
-  readonly body: string;
+  readonly body: Body;
+  /** What the body is, as it was published; absent means JSON text. */
+  readonly contentType?: string;
   /** Text beside the payload. */
   readonly headers: Readonly<Record<string, string>>;
   /** When it was published, in milliseconds since 1970. */
@@ -319,6 +330,16 @@ export interface QueueStats {
   readonly retained: number;
   /** By group. */
   readonly groups: Readonly<Record<string, GroupStats>>;
+}
+
+/** What a look at a broker found. */
+export interface Finding {
+  /** How bad it is: `problem` loses messages or stops the queue, `warning` may, `ok` was looked at and is well. */
+  readonly level: "ok" | "warning" | "problem";
+  /** What was found, in a sentence without its full stop. */
+  readonly message: string;
+  /** What mends it: a command or a setting. */
+  readonly mend?: string;
 }
 
 /** The group of those who name none. */

@@ -1,5 +1,5 @@
 /**
- * Payloads as text: JSON (RFC 8259), refused at the sender when it would not arrive as it was sent.
+ * Payloads written down: as JSON text (RFC 8259) unless a codec is chosen, refused at the sender when it would not arrive as it was sent.
  *
  * @module
  */
@@ -8,6 +8,54 @@ import { describeError, MessageQueueError } from "./errors.ts";
 
 /** What a message carries: an object or an array that JSON can hold. An interface type fits. */
 export type Payload = object;
+
+/** A payload written down: text, or bytes. */
+export type Body = string | Uint8Array;
+
+/** A way to write payloads as text. */
+export interface TextCodec {
+  /** What it writes: a media type in lower case without parameters, such as `application/json`. */
+  readonly contentType: string;
+  /** Whether it writes text or bytes. */
+  readonly kind: "text";
+  /**
+   * Writes a payload.
+   *
+   * @throws {MessageQueueError} `invalid_payload` when it would not arrive as it was sent.
+   */
+  encode(payload: Payload): string;
+  /**
+   * Reads what `encode` wrote, on any runtime. It is given whatever came, so it must bound its work by the length of the text, and never
+   * run code that the text names.
+   *
+   * @throws When it cannot; the message then goes to the dead letters.
+   */
+  decode(body: string): Payload;
+}
+
+/** A way to write payloads as bytes. */
+export interface BytesCodec {
+  /** What it writes: a media type in lower case without parameters, such as `application/vnd.msgpack`. */
+  readonly contentType: string;
+  /** Whether it writes text or bytes. */
+  readonly kind: "bytes";
+  /**
+   * Writes a payload, into bytes that nobody else uses.
+   *
+   * @throws {MessageQueueError} `invalid_payload` when it would not arrive as it was sent.
+   */
+  encode(payload: Payload): Uint8Array;
+  /**
+   * Reads what `encode` wrote, on any runtime. It is given whatever came, so it must bound its work by the number of bytes, and never run
+   * code that the bytes name.
+   *
+   * @throws When it cannot; the message then goes to the dead letters.
+   */
+  decode(body: Uint8Array): Payload;
+}
+
+/** A way to write payloads. Both methods are pure: they keep nothing and may be called at any time. */
+export type Codec = TextCodec | BytesCodec;
 
 /**
  * Writes a payload as JSON text.
@@ -68,3 +116,11 @@ export function decodePayload(body: string): Payload {
   }
   return value;
 }
+
+/** JSON: what a queue writes unless told otherwise, and what every queue reads. */
+export const jsonCodec: TextCodec = Object.freeze({
+  contentType: "application/json",
+  kind: "text",
+  encode: encodePayload,
+  decode: decodePayload,
+});

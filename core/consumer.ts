@@ -10,6 +10,7 @@
 import { exponentialBackoff } from "./backoff.ts";
 import { type ConsumeOptions, defaultGroup, defaultLeaseMs, type DurableBackend } from "./backend.ts";
 import type { Payload } from "./codec.ts";
+import { Codecs } from "./codecs.ts";
 import type { HeldDelivery } from "./delivery.ts";
 import { Intake, type Source } from "./intake.ts";
 import { consoleLogger } from "./logger.ts";
@@ -158,6 +159,8 @@ export function consumePayloads(backend: DurableBackend, options: ConsumeOptions
     open: (receive) => backend.receive(receive),
     leases: backend.capabilities?.leases === true,
     canDelay: backend.capabilities?.delay === true,
+    codecs: new Codecs(),
+    chain: undefined,
     backoff: exponentialBackoff({ baseMs: 100, maxMs: 5_000 }),
     logger: consoleLogger(false),
     report: () => {},
@@ -170,6 +173,7 @@ export function consumePayloads(backend: DurableBackend, options: ConsumeOptions
       leaseMs: defaultLeaseMs,
       prefetch: defaultPrefetch,
       renewHanded: true,
+      via: "consume",
       signal: options.signal,
     })
   );

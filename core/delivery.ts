@@ -32,7 +32,7 @@ export interface Delivery<T extends object = Payload> {
   readonly id: string;
   /** The message's key; empty when the backend does not keep keys. */
   readonly key: string;
-  /** What was published, as JSON brought it here. */
+  /** What was published, as its codec brought it here. */
   readonly payload: T;
   /** Text beside the payload. */
   readonly headers: Headers;
@@ -89,6 +89,9 @@ export interface Holder {
   extend(delivery: HeldDelivery, ms: number): Promise<void>;
 }
 
+/** Why the signal of a delivery that was settled is aborted. */
+export const settledReason: DOMException = new DOMException("The delivery was settled", "AbortError");
+
 /** A {@linkcode Delivery} over a backend's claim. */
 export class HeldDelivery implements Delivery {
   /** What the backend gave. */
@@ -99,6 +102,10 @@ export class HeldDelivery implements Delivery {
   lost = false;
   /** The decoded payload; set when it is handed over. */
   payload: Payload = noPayload;
+  /** The headers to show, where they are not those that the backend gave. */
+  ownHeaders: Headers | undefined = undefined;
+  /** Told when the delivery ends, and how it was settled, if it was; set for middlewares that wait for it. */
+  whenEnded: ((reason: unknown, settlement: Settlement | undefined) => void) | undefined = undefined;
   readonly #holder: Holder;
   #settled: Promise<void> | undefined;
   #controller: AbortController | undefined;
@@ -117,7 +124,7 @@ export class HeldDelivery implements Delivery {
     return this.claim.key;
   }
   get headers(): Headers {
-    return this.claim.headers;
+    return this.ownHeaders ?? this.claim.headers;
   }
   get attempt(): number {
     return this.claim.attempt;
@@ -146,11 +153,17 @@ export class HeldDelivery implements Delivery {
     return this.#settled !== undefined;
   }
 
+  /** Whether its payload is there. */
+  get isOpen(): boolean {
+    return this.payload !== noPayload;
+  }
+
   /** Aborts the signal; only the first reason counts. */
-  end(reason: unknown): void {
+  end(reason: unknown, settlement?: Settlement): void {
     if (this.#ended !== undefined) return;
     this.#ended = { reason };
     this.#controller?.abort(reason);
+    this.whenEnded?.(reason, settlement);
   }
 
   ack(): Promise<void> {

@@ -5,17 +5,16 @@
  * @module
  */
 
-import type { Backoff } from "./backoff.ts";
 import type { Claim, ReceiveOptions, Receiver, Settlement } from "./backend.ts";
-import { decodePayload, type Payload } from "./codec.ts";
-import { HeldDelivery, type Holder } from "./delivery.ts";
+import { HeldDelivery, type Holder, settledReason } from "./delivery.ts";
 import { describeError, isRetryable, MessageQueueError } from "./errors.ts";
-import type { Logger } from "./logger.ts";
+import { Handover, type HandoverOptions, type HandoverSource } from "./handover.ts";
+import type { Passage } from "./passage.ts";
 import { Settler } from "./settler.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
 
 /** What an intake takes in. */
-export interface IntakeOptions extends ReceiveOptions {
+export interface IntakeOptions extends ReceiveOptions, HandoverOptions {
   /** At most so many unsettled deliveries at once, those that wait in the buffer included. */
   readonly prefetch: number;
   /** Whether leases of deliveries that were handed over are renewed, too; else their holder extends them. */
@@ -25,25 +24,18 @@ export interface IntakeOptions extends ReceiveOptions {
 }
 
 /** Where an intake gets what it needs. */
-export interface Source {
+export interface Source extends HandoverSource {
   /** Opens a receiver. */
   open(options: IntakeOptions): Promise<Receiver>;
   /** Whether claims have leases, which must then be renewed. */
   readonly leases: boolean;
   /** Whether the backend can hold a nacked message back. */
   readonly canDelay: boolean;
-  /** The waits between tries while the broker is away. */
-  readonly backoff: Backoff;
-  /** Where to say what went wrong. */
-  readonly logger: Logger;
   /** Told when the broker is away, with the error, and when it is back, without. */
   report(intake: Intake, error?: unknown): void;
   /** Told once, when the receiver is closed. */
   ended(intake: Intake): void;
 }
-
-/** A claim may bring its payload decoded: a backend of three methods yields payloads, not text. */
-export type DecodedClaim = Claim & { readonly payload?: Payload };
 
 interface Waiter {
   resolve(delivery: HeldDelivery | undefined): void;
@@ -65,6 +57,7 @@ export class Intake implements Holder {
   readonly #waiters: Waiter[] = [];
   /** Pulled and not handed over, last one first, so that taking the first is a pop. */
   #buffer: HeldDelivery[] = [];
+  readonly #handover: Handover;
   #receiver: Receiver | undefined;
   #opening: Promise<Receiver> | undefined;
   #pulling: Promise<void> | undefined;
@@ -80,6 +73,7 @@ export class Intake implements Holder {
     this.canDelay = source.canDelay;
     this.#source = source;
     this.#options = options;
+    this.#handover = new Handover(this, source, options);
     this.#settler = new Settler(() => this.#openReceiver(), source.backoff, options.leaseMs);
     this.#forgetSignal = onAbort(options.signal, () => this.stop());
   }
@@ -98,13 +92,9 @@ export class Intake implements Holder {
     await this.#open();
   }
 
-  /** The next delivery if one is at hand. */
+  /** The next delivery if one is at hand, and needs no wait before it is handed over. */
   take(): HeldDelivery | undefined {
-    while (this.#buffer.length > 0) {
-      const delivery = this.#hand(this.#buffer.pop());
-      if (delivery !== undefined) return delivery;
-    }
-    return undefined;
+    return this.#handover.take(this.#buffer);
   }
 
   /** The next delivery; `undefined` when the intake was stopped. */
@@ -113,10 +103,17 @@ export class Intake implements Holder {
     if (delivery !== undefined) return Promise.resolve(delivery);
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (this.stopped) return Promise.resolve(undefined);
+    const waiting = this.#buffer.pop();
+    if (waiting !== undefined) return this.#handover.pass(waiting).then((passed) => passed ? waiting : this.next());
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve, reject });
       this.#pump();
     });
+  }
+
+  /** The way of a delivery that `take` or `next` gave to `subscribe` unopened. */
+  passage(delivery: HeldDelivery): Passage {
+    return this.#handover.passage(delivery);
   }
 
   /** Takes nothing more in; what was not handed over goes back. Deliveries that were can still be settled. */
@@ -208,7 +205,7 @@ export class Intake implements Holder {
       return outcome(false, new MessageQueueError("closed", `Cannot ${settlement.verb}: the consumer was closed`));
     }
     this.#settler.add(settlement, (held, error) => {
-      delivery.end(held ? settledReason : error ?? leaseLost("Settled too late"));
+      delivery.end(held ? settledReason : error ?? leaseLost("Settled too late"), settlement);
       outcome(held === true, error);
       if (this.stopped && this.#held.size === 0) this.#closeLater();
     });
@@ -218,20 +215,6 @@ export class Intake implements Holder {
   // Nobody waits for it here: `close` never rejects.
   #closeLater(): void {
     if (this.#closing === undefined) void this.close();
-  }
-
-  #hand(delivery: HeldDelivery | undefined): HeldDelivery | undefined {
-    if (delivery === undefined || delivery.lost) return undefined;
-    const claim: DecodedClaim = delivery.claim;
-    try {
-      delivery.payload = claim.payload ?? decodePayload(claim.body);
-      return delivery;
-    } catch (error) {
-      const text = describeError(error);
-      this.#source.logger.error(`Message ${delivery.id} of group "${this.group}" is undecodable: ${text}`);
-      this.settleQuietly(delivery, { claim, verb: "reject", reason: "undecodable", error: text });
-      return undefined;
-    }
   }
 
   #room(): number {
@@ -289,8 +272,12 @@ export class Intake implements Holder {
     this.#buffer = buffer;
     while (this.#waiters.length > 0) {
       const delivery = this.take();
-      if (delivery === undefined) break;
-      this.#waiters.shift()?.resolve(delivery);
+      if (delivery !== undefined) this.#waiters.shift()?.resolve(delivery);
+      else if (this.#buffer.length === 0) break;
+      else {
+        const waiter = this.#waiters.shift();
+        if (waiter !== undefined) this.next().then(waiter.resolve, waiter.reject);
+      }
     }
     this.#armRenewal();
   }
@@ -354,10 +341,10 @@ export class Intake implements Holder {
   async #renew(): Promise<void> {
     const { leaseMs, renewHanded } = this.#options;
     const now = Date.now();
-    const buffered = new Set(this.#buffer);
+    const waiting = new Set([...this.#buffer, ...this.#handover.passing]);
     const renewed: HeldDelivery[] = [];
     for (const delivery of this.#held) {
-      if (renewHanded || buffered.has(delivery)) renewed.push(delivery);
+      if (renewHanded || waiting.has(delivery)) renewed.push(delivery);
       // Its lease ran out without an answer; whoever works on it should stop. An ack is still tried: the broker knows best.
       else if (delivery.leaseEndsAt <= now) this.#lose(delivery);
     }
@@ -377,8 +364,6 @@ export class Intake implements Holder {
     if (!this.#closed) this.#armRenewal();
   }
 }
-
-const settledReason = new DOMException("The delivery was settled", "AbortError");
 
 function release(delivery: HeldDelivery): Settlement {
   return { claim: delivery.claim, verb: "release" };

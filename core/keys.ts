@@ -25,9 +25,14 @@ const control = /[\u0000-\u001f\u007f]/;
  * @throws {TypeError} When it is not a string, is empty, too long, or holds an empty word or a control character.
  */
 export function checkKey(key: string): void {
+  if (key === lastKey) return;
   checkName("key", key);
   checkWords("key", key);
+  lastKey = key;
 }
+
+// The last key that was found good: the same one comes again and again.
+let lastKey: string | undefined;
 
 /**
  * Checks a key filter.

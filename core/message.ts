@@ -5,7 +5,7 @@
  */
 
 import { checkDuration } from "./check.ts";
-import { encodePayload, type Payload } from "./codec.ts";
+import { type Body, encodePayload, type Payload } from "./codec.ts";
 import { checkKey, checkName } from "./keys.ts";
 
 /** Text that travels with a message beside its payload. Names and values are strings, any Unicode. */
@@ -50,8 +50,10 @@ export interface Message {
   readonly id: string;
   /** Words joined by dots. */
   readonly key: string;
-  /** The payload as JSON text. */
-  readonly body: string;
+  /** The payload: JSON text, or what `contentType` says. */
+  readonly body: Body;
+  /** What the body is; absent means JSON text. Only given to a backend that declares `codecs`. */
+  readonly contentType?: string;
   /** Text beside the payload. */
   readonly headers: Headers;
   /** When it was published, in milliseconds since 1970, by the publisher's clock. */
@@ -64,7 +66,27 @@ export interface Message {
   readonly deduplicate: boolean;
 }
 
+/** A payload written down. */
+export interface Encoded {
+  /** Text or bytes. */
+  readonly body: Body;
+  /** What they are; absent means JSON text. */
+  readonly contentType?: string;
+}
+
+/**
+ * The header that says what the body is, where a backend keeps neither bytes nor content types. An application cannot use it.
+ */
+export const contentTypeHeader = "abe-mq-content-type";
+
+/** The header that says the key of a typed message, where a backend keeps no keys. */
+export const keyHeader = "abe-mq-key";
+
 const noHeaders: Headers = Object.freeze({});
+
+function encodeJson(payload: Payload): Encoded {
+  return { body: encodePayload(payload) };
+}
 
 /**
  * Checks what is published and makes a message of it.
@@ -72,12 +94,18 @@ const noHeaders: Headers = Object.freeze({});
  * @param key Words joined by dots.
  * @param payload An object or an array.
  * @param options How to publish it.
+ * @param encode Writes the payload down; as JSON text unless given.
  * @returns The message.
  * @throws {TypeError} When a key, header, id or combination of options is wrong.
  * @throws {RangeError} When a delay is out of range.
- * @throws {MessageQueueError} `invalid_payload` when the payload is not JSON.
+ * @throws {MessageQueueError} `invalid_payload` when the payload cannot be written down.
  */
-export function createMessage(key: string, payload: Payload, options: PublishOptions = {}): Message {
+export function createMessage(
+  key: string,
+  payload: Payload,
+  options: PublishOptions = {},
+  encode: (payload: Payload) => Encoded = encodeJson,
+): Message {
   checkKey(key);
   const { id, orderingKey } = options;
   const publishedAt = Date.now();
@@ -91,15 +119,22 @@ export function createMessage(key: string, payload: Payload, options: PublishOpt
       );
     }
   }
-  return {
+  const { body, contentType } = encode(payload);
+  const message = {
     id: id ?? crypto.randomUUID(),
     key,
-    body: encodePayload(payload),
+    body,
     headers: options.headers === undefined ? noHeaders : copyHeaders(options.headers),
     publishedAt,
+    deduplicate: id !== undefined,
+  };
+  // Spreading costs more than all of the rest, and most messages have none of these.
+  if (contentType === undefined && deliverAt === undefined && orderingKey === undefined) return message;
+  return {
+    ...message,
+    ...(contentType !== undefined && { contentType }),
     ...(deliverAt !== undefined && { deliverAt }),
     ...(orderingKey !== undefined && { orderingKey }),
-    deduplicate: id !== undefined,
   };
 }
 
@@ -115,7 +150,14 @@ function dueTime({ delayMs, deliverAt }: PublishOptions, now: number): number | 
   return time > now ? time : undefined;
 }
 
-function copyHeaders(headers: Headers): Headers {
+/**
+ * Checks headers and copies them, so that a caller may go on using the object.
+ *
+ * @param headers Text by name.
+ * @returns The copy.
+ * @throws {TypeError} When a value is no string, or a name is empty or reserved.
+ */
+export function copyHeaders(headers: Headers): Headers {
   // `fromEntries` defines own properties, so a header named `__proto__` is data.
   const entries = Object.entries(headers);
   for (const [name, value] of entries) {
@@ -123,6 +165,7 @@ function copyHeaders(headers: Headers): Headers {
       throw new TypeError(`Cannot use ${typeof value} as header ${JSON.stringify(name)}: it must be a string`);
     }
     if (name === "") throw new TypeError("Cannot use a header without a name");
+    if (name === contentTypeHeader) throw new TypeError(`Cannot use the header ${name}: it is reserved`);
   }
   return Object.fromEntries(entries);
 }

@@ -6,6 +6,7 @@
 
 import type { Backoff } from "./backoff.ts";
 import type { ConsumeOptions } from "./backend.ts";
+import type { CodecOptions } from "./codecs.ts";
 import type { Payload } from "./codec.ts";
 import type { Delivery } from "./delivery.ts";
 import type { Logger } from "./logger.ts";
@@ -30,7 +31,7 @@ export interface Publishes {
 }
 
 /** Options of `MessageQueue`. */
-export interface MessageQueueOptions {
+export interface MessageQueueOptions extends CodecOptions {
   /**
    * Where to say what happens. Never given a payload or a secret.
    *

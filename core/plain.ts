@@ -16,9 +16,12 @@ import {
   type Receiver,
   type Settlement,
 } from "./backend.ts";
-import type { Payload } from "./codec.ts";
-import { describeError, MessageQueueError } from "./errors.ts";
-import type { Headers } from "./message.ts";
+import { bodyText } from "./carrier.ts";
+import { jsonCodec, type Payload } from "./codec.ts";
+import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
+import { type Headers, keyHeader } from "./message.ts";
+import type { Publishes } from "./options.ts";
+import type { OutgoingPlain } from "./outbox.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
 
 /** A message that a backend of three methods gave up on. */
@@ -57,6 +60,53 @@ function isEnvelope(payload: Payload): payload is Envelope {
 export function wrapPlain(payload: Payload, headers: Headers): Payload {
   if (Object.keys(headers).length === 0 && !isEnvelope(payload)) return payload;
   return { [mark]: 1, headers, payload } satisfies Envelope;
+}
+
+/**
+ * Publishes messages by a backend's `publish`, one by one.
+ *
+ * @param backend The backend.
+ * @param messages What to publish.
+ * @param signal Ends the call.
+ * @throws {PublishManyError} When some were not stored.
+ */
+export async function sendPlain(
+  backend: MessageQueueBackend,
+  messages: readonly OutgoingPlain[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const failures: PublishFailure[] = [];
+  for (const [index, message] of messages.entries()) {
+    const payload = message.payload ?? jsonCodec.decode(bodyText(message.body));
+    try {
+      await backend.publish(message.key, wrapPlain(payload, message.headers), signal && { signal });
+    } catch (error) {
+      if (messages.length === 1) throw error;
+      failures.push({ index, error });
+    }
+  }
+  if (failures.length > 0) throw new PublishManyError(messages.length, failures);
+}
+
+/**
+ * Takes dead letters to another queue.
+ *
+ * @param queue The queue, if there is one.
+ * @returns What takes them.
+ */
+export function buryIn(queue: Publishes | undefined): BuryPlain {
+  if (queue === undefined) return undefined;
+  return async ({ group, payload, headers, reason, error, attempts }) => {
+    await queue.publish(`dead.${group}`, payload, {
+      headers: {
+        ...headers,
+        "abe-mq-group": group,
+        "abe-mq-reason": reason,
+        "abe-mq-attempts": String(attempts),
+        ...(error !== undefined && { "abe-mq-error": error }),
+      },
+    });
+  };
 }
 
 interface PlainClaim extends Claim {
@@ -203,11 +253,12 @@ export class PlainReceiver implements Receiver {
 
   #claim(lane: Lane, value: Payload): PlainClaim {
     const wrapped = isEnvelope(value);
+    const headers = wrapped ? value.headers : noHeaders;
     return {
       id: crypto.randomUUID(),
-      key: "",
+      key: headers[keyHeader] ?? "",
       body: "",
-      headers: wrapped ? value.headers : noHeaders,
+      headers,
       payload: wrapped ? value.payload : value,
       publishedAt: Date.now(),
       attempt: 1,

@@ -29,37 +29,42 @@ export interface PublishLimits {
 // Deadlines are looked at this often, all by one timer: a timer for each message would cost more than the message.
 const sweepMs = 250;
 
-/** One call of `publish`, until its promise settles. */
+/** One call of `publish`, until its promise settles. Those under way are a list through themselves, which costs less than a set. */
 class Publication {
   readonly messages: readonly Message[];
   readonly limits: PublishLimits;
   readonly deadline: number;
-  /** Settles the caller's promise and forgets the call. */
-  readonly settle: (error?: { readonly error: unknown }) => void;
-  /** What will not be stored whatever is tried. */
-  readonly failures: PublishFailure[] = [];
-  lastError: unknown;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  before: Publication | undefined = undefined;
+  after: Publication | undefined = undefined;
   isSettled = false;
+  lastError: unknown = undefined;
+  /** Takes the listener off the caller's signal. */
+  forget: (() => void) | undefined = undefined;
   /** Made by the first retry; aborted when nobody waits any more. */
-  retry: AbortController | undefined;
+  retry: AbortController | undefined = undefined;
 
   constructor(
     messages: readonly Message[],
     limits: PublishLimits,
-    settle: (publication: Publication, error?: { readonly error: unknown }) => void,
+    resolve: () => void,
+    reject: (error: unknown) => void,
   ) {
     this.messages = messages;
     this.limits = limits;
     this.deadline = Date.now() + limits.timeoutMs;
-    this.settle = (error) => settle(this, error);
+    this.resolve = resolve;
+    this.reject = reject;
   }
 }
 
 /** Sends messages and tries again what may work later. */
 export class Publisher {
   readonly #options: PublisherOptions;
-  readonly #pending = new Set<Publication>();
   readonly #closing = new AbortController();
+  #first: Publication | undefined;
+  #last: Publication | undefined;
   #sweeper: ReturnType<typeof setTimeout> | undefined;
   #idle: (() => void) | undefined;
   #troubled = false;
@@ -71,30 +76,24 @@ export class Publisher {
   /**
    * Stores messages.
    *
+   * @param messages What to store.
+   * @param limits When to give up.
+   * @param value What to resolve with.
    * @throws {MessageQueueError} `publish_timeout` when the broker was away for too long, with the last error as its cause; what the backend
    *   throws when trying again is no use.
    */
-  publish(messages: readonly Message[], limits: PublishLimits): Promise<void> {
+  publish<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
     return new Promise((resolve, reject) => {
-      let forget: (() => void) | undefined;
-      const publication = new Publication(messages, limits, (self, failed) => {
-        if (self.isSettled) return;
-        self.isSettled = true;
-        forget?.();
-        self.retry?.abort();
-        this.#forget(self);
-        if (failed === undefined) resolve();
-        else reject(failed.error);
-      });
-      this.#pending.add(publication);
-      this.#armSweeper();
-      if (limits.signal !== undefined) {
-        forget = onAbort(limits.signal, () => publication.settle({ error: limits.signal?.reason }));
+      const publication = new Publication(messages, limits, () => resolve(value), reject);
+      this.#add(publication);
+      const { signal } = limits;
+      if (signal !== undefined) {
+        publication.forget = onAbort(signal, () => this.#settle(publication, { error: signal.reason }));
       }
-      this.#options.send(messages, limits.signal).then(
+      this.#options.send(messages, signal).then(
         () => {
           if (this.#troubled) this.#report();
-          publication.settle();
+          this.#settle(publication);
         },
         (error) => void this.#retry(publication, error),
       );
@@ -104,7 +103,7 @@ export class Publisher {
   /** Waits for what is under way; from now on a broker that is away is not waited for. */
   async close(): Promise<void> {
     this.#closing.abort();
-    if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle = resolve);
+    if (this.#first !== undefined) await new Promise<void>((resolve) => this.#idle = resolve);
     clearTimeout(this.#sweeper);
   }
 
@@ -112,6 +111,8 @@ export class Publisher {
   async #retry(publication: Publication, firstError: unknown): Promise<void> {
     const { messages, limits } = publication;
     const stop = publication.retry = new AbortController();
+    // What will not be stored whatever is tried.
+    const lost: PublishFailure[] = [];
     // Where each message that is left stands in the batch that was asked for.
     let places = messages.map((_, index) => index);
     let error = firstError;
@@ -120,7 +121,7 @@ export class Publisher {
       const failures = failuresOf(error, places);
       const again = failures.filter((failure) => isRetryable(failure.error));
       const giveUp = this.#closing.signal.aborted || again.length === 0;
-      publication.failures.push(...giveUp ? failures : failures.filter((failure) => !isRetryable(failure.error)));
+      lost.push(...giveUp ? failures : failures.filter((failure) => !isRetryable(failure.error)));
       if (giveUp) break;
       this.#report(error);
       places = again.map((failure) => failure.index);
@@ -134,7 +135,7 @@ export class Publisher {
         error = sendError;
       }
     }
-    publication.settle(conclusion(publication, error));
+    this.#settle(publication, conclusion(messages, lost, error));
   }
 
   #report(error?: unknown): void {
@@ -143,19 +144,39 @@ export class Publisher {
     this.#options.report(error);
   }
 
-  #forget(publication: Publication): void {
-    this.#pending.delete(publication);
-    if (this.#pending.size === 0) this.#idle?.();
+  #add(publication: Publication): void {
+    publication.before = this.#last;
+    if (this.#last === undefined) this.#first = publication;
+    else this.#last.after = publication;
+    this.#last = publication;
+    if (this.#sweeper === undefined) this.#armSweeper();
+  }
+
+  /** Settles the caller's promise and forgets the call; only the first outcome counts. */
+  #settle(publication: Publication, failed?: { readonly error: unknown }): void {
+    if (publication.isSettled) return;
+    publication.isSettled = true;
+    publication.forget?.();
+    publication.retry?.abort();
+    const { before, after } = publication;
+    if (before === undefined) this.#first = after;
+    else before.after = after;
+    if (after === undefined) this.#last = before;
+    else after.before = before;
+    if (this.#first === undefined) this.#idle?.();
+    if (failed === undefined) publication.resolve();
+    else publication.reject(failed.error);
   }
 
   #armSweeper(): void {
-    this.#sweeper ??= setTimeout(() => {
+    this.#sweeper = setTimeout(() => {
       this.#sweeper = undefined;
       const now = Date.now();
-      for (const publication of this.#pending) {
-        if (publication.deadline <= now) publication.settle({ error: timedOut(publication) });
+      // One that is settled keeps its `after`.
+      for (let each = this.#first; each !== undefined; each = each.after) {
+        if (each.deadline <= now) this.#settle(each, { error: timedOut(each) });
       }
-      if (this.#pending.size > 0) this.#armSweeper();
+      if (this.#first !== undefined) this.#armSweeper();
     }, sweepMs);
   }
 }
@@ -166,7 +187,11 @@ function failuresOf(error: unknown, places: readonly number[]): PublishFailure[]
   return error.failures.map((failure) => ({ index: places[failure.index] ?? failure.index, error: failure.error }));
 }
 
-function conclusion({ failures, messages }: Publication, error: unknown): { readonly error: unknown } | undefined {
+function conclusion(
+  messages: readonly Message[],
+  failures: readonly PublishFailure[],
+  error: unknown,
+): { readonly error: unknown } | undefined {
   if (failures.length === 0) return undefined;
   // What befell all messages alike is told as it is.
   if (failures.length === messages.length && failures.every((failure) => failure.error === error)) return { error };

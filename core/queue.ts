@@ -5,32 +5,34 @@
  */
 
 import { exponentialBackoff } from "./backoff.ts";
-import {
-  type Capabilities,
-  defaultGroup,
-  defaultLeaseMs,
-  type DurableBackend,
-  type MessageQueueBackend,
-  type QueueStats,
-} from "./backend.ts";
-import { checkDuration, checkInteger, maxTimerMs } from "./check.ts";
+import type { Capabilities, MessageQueueBackend, QueueStats } from "./backend.ts";
+import { checkPublish, checkReceive, checkSubscribe, isDurable, unsupported } from "./capability.ts";
+import { checkDuration } from "./check.ts";
 import type { Payload } from "./codec.ts";
-import { defaultPrefetch, DeliveryIterator, PayloadIterator } from "./consumer.ts";
+import { Codecs } from "./codecs.ts";
+import { DeliveryIterator, PayloadIterator } from "./consumer.ts";
 import { DeadLetters, Groups } from "./administration.ts";
 import type { Delivery } from "./delivery.ts";
-import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
+import { MessageQueueError } from "./errors.ts";
 import { Intake, type Source } from "./intake.ts";
-import { checkFilter, checkName } from "./keys.ts";
 import { consoleLogger, type Logger } from "./logger.ts";
 import { createMessage, type Message, type PublishOptions } from "./message.ts";
 import type { MessageQueueOptions, OutgoingMessage, QueueState, ReceiveOptions, SubscribeOptions } from "./options.ts";
-import { type BuryPlain, PlainReceiver, wrapPlain } from "./plain.ts";
-import { Publisher } from "./publisher.ts";
+import { type Chain, compose, type Middleware } from "./middleware.ts";
+import { allForText, Outbox, type OutgoingPlain } from "./outbox.ts";
+import type { Check } from "./passage.ts";
+import { buryIn, PlainReceiver, sendPlain } from "./plain.ts";
+import { Publisher, type PublishLimits, type Send } from "./publisher.ts";
 import { type Handler, retryWithBackoff, Runner, type Subscription } from "./runner.ts";
 import { abortable } from "./signals.ts";
+import { StateKeeper } from "./state.ts";
+import { TopicQueue } from "./topic_queue.ts";
+import type { TopicDefinitions, Topics } from "./topics.ts";
 
 const defaultPublishTimeoutMs = 30_000;
-const defaultDrainTimeoutMs = 30_000;
+// What most publishes are called with.
+const noOptions: PublishOptions = Object.freeze({});
+const noLimits: PublishLimits = Object.freeze({ signal: undefined, timeoutMs: defaultPublishTimeoutMs });
 
 /**
  * Wraps any backend: retry, reconnection, settlement, prefetch, lease renewal, drain and abort are done here, once for all.
@@ -58,13 +60,17 @@ export class MessageQueue implements AsyncDisposable {
   /** Looks into dead letters. */
   readonly deadLetters: DeadLetters;
   readonly #options: MessageQueueOptions;
+  readonly #codecs: Codecs;
+  readonly #middlewares: Middleware[] = [];
+  #chain: Chain | undefined;
+  /** Made when there is more to do to a message than to send it. */
+  #outbox: Outbox | undefined;
   readonly #logger: Logger;
   readonly #source: Source;
   readonly #publisher: Publisher;
   readonly #intakes = new Set<Intake>();
   readonly #runners = new Set<Runner>();
-  readonly #troubles = new Set<unknown>();
-  #state: QueueState = "open";
+  readonly #state: StateKeeper;
   #closing: Promise<void> | undefined;
 
   /**
@@ -77,37 +83,99 @@ export class MessageQueue implements AsyncDisposable {
     this.backend = backend;
     this.capabilities = backend.capabilities ?? {};
     this.#options = options;
+    this.#codecs = new Codecs(options);
     this.#logger = options.logger ?? consoleLogger(false);
+    this.#state = new StateKeeper(this.#logger, options.onStateChange);
     const backoff = options.reconnect ?? exponentialBackoff({ baseMs: 100, maxMs: 5_000 });
     this.groups = new Groups(backend, () => this.#checkOpen());
-    this.deadLetters = new DeadLetters(backend, () => this.#checkOpen());
+    this.deadLetters = new DeadLetters(backend, this.#codecs, () => this.#checkOpen());
+    const send: Send = isDurable(backend)
+      ? (messages, signal) => backend.publishMany(messages, signal && { signal })
+      : (messages, signal) => sendPlain(backend, messages, signal);
     this.#publisher = new Publisher({
-      send: isDurable(backend)
-        ? (messages, signal) => backend.publishMany(messages, signal && { signal })
-        : (messages, signal) => sendPlain(backend, messages, signal),
+      send: this.capabilities.codecs === true ? send : (messages, signal) => send(allForText(messages), signal),
       backoff,
-      report: (error) => this.#report(this.#publisher, error),
+      report: (error) => this.#state.report(this.#publisher, error),
     });
+    if (options.compressAboveBytes !== undefined) this.#outbox = this.#makeOutbox();
+    const chain = () => this.#chain;
     this.#source = {
       open: isDurable(backend) ? (receive) => backend.receive(receive) : (receive) =>
         Promise.resolve(
-          new PlainReceiver(backend, receive, this.capabilities.groups ? receive.prefetch : 1, this.#buryPlain()),
+          new PlainReceiver(
+            backend,
+            receive,
+            this.capabilities.groups ? receive.prefetch : 1,
+            buryIn(options.deadLetters),
+          ),
         ),
       leases: this.capabilities.leases === true,
       canDelay: this.capabilities.delay === true || !isDurable(backend),
+      codecs: this.#codecs,
+      get chain() {
+        return chain();
+      },
       backoff,
       logger: this.#logger,
-      report: (intake, error) => this.#report(intake, error),
+      report: (intake, error) => this.#state.report(intake, error),
       ended: (intake) => {
         this.#intakes.delete(intake);
-        this.#report(intake);
+        this.#state.report(intake);
       },
     };
   }
 
   /** How the queue stands with its broker. */
   get state(): QueueState {
-    return this.#state;
+    return this.#state.state;
+  }
+
+  /**
+   * Puts a function around publishing and handling, for what is published and handed over from now on.
+   *
+   * @param middleware The function. The first one added is next to the application, the last one next to the broker.
+   * @returns This queue.
+   * @throws {TypeError} When it is no function.
+   *
+   * @example
+   * ```ts
+   * import { MessageQueue } from "@abe/mq";
+   * import { MemoryBackend } from "@abe/mq/memory";
+   *
+   * await using mq = new MessageQueue(new MemoryBackend());
+   * mq.use(async (context, next) => {
+   *   const start = performance.now();
+   *   await next();
+   *   console.log(context.operation, context.key, performance.now() - start);
+   * });
+   * await mq.publish("order.created", { id: 1 });
+   * ```
+   */
+  use(middleware: Middleware): this {
+    if (typeof middleware !== "function") {
+      throw new TypeError(`Cannot use ${typeof middleware}: a middleware is a function`);
+    }
+    this.#middlewares.push(middleware);
+    this.#chain = compose(this.#middlewares);
+    this.#outbox ??= this.#makeOutbox();
+    return this;
+  }
+
+  /**
+   * The queue seen through topics: typed by key, and checked at both ends.
+   *
+   * @param topics What is published under which key.
+   * @returns A view of this queue, which is closed with it.
+   */
+  with<T extends TopicDefinitions>(topics: Topics<T>): TopicQueue<T> {
+    return new TopicQueue(topics, {
+      keepsKeys: isDurable(this.backend),
+      publish: (key, payload, options) => this.publish(key, payload, options),
+      publishMany: (messages, options) => this.publishMany(messages, options),
+      consume: (options, check) => this.#consume(options, check),
+      receive: (options, check) => this.#receive(options, check),
+      subscribe: (handler, options, check) => this.#subscribe(handler, options, check),
+    });
   }
 
   /**
@@ -122,10 +190,13 @@ export class MessageQueue implements AsyncDisposable {
    * @throws {MessageQueueError} `invalid_payload`, `unsupported`, `full`, `publish_timeout`, `storage`, `closed`.
    * @throws The signal's reason when it is aborted first.
    */
-  async publish<T extends object>(key: string, payload: T, options: PublishOptions = {}): Promise<string> {
-    const message = this.#message(key, payload, options);
-    await this.#publisher.publish([message], this.#limits(options));
-    return message.id;
+  publish<T extends object>(key: string, payload: T, options: PublishOptions = noOptions): Promise<string> {
+    try {
+      const message = this.#message(key, payload, options);
+      return this.#send([message], this.#limits(options), message.id);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -142,8 +213,8 @@ export class MessageQueue implements AsyncDisposable {
     options: Pick<PublishOptions, "signal" | "publishTimeoutMs"> = {},
   ): Promise<string[]> {
     const batch = Array.from(messages, (each) => this.#message(each.key, each.payload, each));
-    if (batch.length > 0) await this.#publisher.publish(batch, this.#limits(options));
-    else this.#limits(options);
+    const limits = this.#limits(options);
+    if (batch.length > 0) await this.#send(batch, limits, undefined);
     return batch.map((message) => message.id);
   }
 
@@ -159,10 +230,7 @@ export class MessageQueue implements AsyncDisposable {
   consume<T extends object = Payload>(
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<T, undefined> & AsyncDisposable {
-    const intake = this.#intakeOptions(options);
-    return new PayloadIterator(() => this.#intake({ ...intake, renewHanded: true })) as unknown as
-      & AsyncIterableIterator<T, undefined>
-      & AsyncDisposable;
+    return this.#consume(options) as unknown as AsyncIterableIterator<T, undefined> & AsyncDisposable;
   }
 
   /**
@@ -176,10 +244,7 @@ export class MessageQueue implements AsyncDisposable {
   receive<T extends object = Payload>(
     options: ReceiveOptions = {},
   ): AsyncIterableIterator<Delivery<T>, undefined> & AsyncDisposable {
-    const intake = this.#intakeOptions(options);
-    return new DeliveryIterator(() => this.#intake({ ...intake, renewHanded: false })) as unknown as
-      & AsyncIterableIterator<Delivery<T>, undefined>
-      & AsyncDisposable;
+    return this.#receive(options) as unknown as AsyncIterableIterator<Delivery<T>, undefined> & AsyncDisposable;
   }
 
   /**
@@ -209,30 +274,24 @@ export class MessageQueue implements AsyncDisposable {
     handler: Handler<T>,
     options: SubscribeOptions = {},
   ): Promise<Subscription> {
-    if (typeof handler !== "function") {
-      throw new TypeError(`Cannot subscribe ${typeof handler}: a handler is a function`);
-    }
-    const concurrency = checkInteger("concurrency", options.concurrency ?? 1, 1);
-    if (concurrency > 1 && !isDurable(this.backend) && !this.capabilities.groups) {
-      throw unsupported("concurrency", "groups");
-    }
-    const { timeoutMs, drainTimeoutMs = defaultDrainTimeoutMs, onError, signal } = options;
-    if (timeoutMs !== undefined) checkDuration("timeoutMs", timeoutMs, 1, maxTimerMs);
-    checkDuration("drainTimeoutMs", drainTimeoutMs, 0, maxTimerMs);
+    return await this.#subscribe(handler as unknown as Handler, options);
+  }
+
+  async #subscribe(handler: Handler, options: SubscribeOptions, check?: Check): Promise<Subscription> {
+    const { concurrency, prefetch, timeoutMs, drainTimeoutMs } = checkSubscribe(this.backend, handler, options);
+    const { onError, signal } = options;
     const base = this.#intakeOptions(options);
-    // More would lie in the buffer of a backend that can only give one message for each iteration.
-    const most = isDurable(this.backend) ? Math.max(base.prefetch, options.prefetch ?? concurrency) : concurrency;
     signal?.throwIfAborted();
     // The runner ends the intake itself, so that handlers in hand are waited for.
     const { signal: _, ...rest } = base;
-    const intake = this.#intake({ ...rest, prefetch: most, renewHanded: true });
+    const intake = this.#intake({ ...rest, prefetch, renewHanded: true, via: "subscribe", check });
     try {
       await abortable(intake.open(), signal);
     } catch (error) {
       await intake.close();
       throw error;
     }
-    const runner = new Runner(intake, handler as unknown as Handler, {
+    const runner = new Runner(intake, handler, {
       concurrency,
       retry: options.retry ?? retryWithBackoff(),
       timeoutMs,
@@ -288,30 +347,38 @@ export class MessageQueue implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    this.#setState("closed");
+    this.#state.close();
     await Promise.all(Array.from(this.#runners, (runner) => runner.drain()));
     await Promise.all(Array.from(this.#intakes, (intake) => intake.close()));
+    await this.#outbox?.idle();
     await this.#publisher.close();
     await this.backend[Symbol.asyncDispose]?.();
   }
 
   #message(key: string, payload: Payload, options: PublishOptions): Message {
     this.#checkOpen();
-    const { delay, ordering, dedup } = this.capabilities;
-    if (options.id !== undefined && !dedup) throw unsupported("id", "dedup");
-    if (options.orderingKey !== undefined && !ordering) throw unsupported("orderingKey", "ordering");
-    if (!delay) {
-      if (options.delayMs !== undefined) throw unsupported("delayMs", "delay");
-      if (options.deliverAt !== undefined) throw unsupported("deliverAt", "delay");
-    }
-    const message = createMessage(key, payload, options);
-    return isDurable(this.backend) ? message : { ...message, payload } as Message;
+    checkPublish(this.capabilities, options);
+    const message = createMessage(key, payload, options, this.#codecs.encode);
+    if (isDurable(this.backend)) return message;
+    const plain: OutgoingPlain = { ...message, payload };
+    return plain;
   }
 
-  #limits(options: Pick<PublishOptions, "signal" | "publishTimeoutMs">): {
-    signal: AbortSignal | undefined;
-    timeoutMs: number;
-  } {
+  #send<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
+    if (this.#outbox === undefined) return this.#publisher.publish(messages, limits, value);
+    return this.#outbox.publish(messages, limits).then(() => value);
+  }
+
+  #makeOutbox(): Outbox {
+    return new Outbox({
+      codecs: this.#codecs,
+      chain: () => this.#chain,
+      publish: (messages, limits) => this.#publisher.publish(messages, limits, undefined),
+    });
+  }
+
+  #limits(options: Pick<PublishOptions, "signal" | "publishTimeoutMs">): PublishLimits {
+    if (options === noOptions) return noLimits;
     const { signal, publishTimeoutMs: timeoutMs = defaultPublishTimeoutMs } = options;
     this.#checkOpen();
     signal?.throwIfAborted();
@@ -319,23 +386,19 @@ export class MessageQueue implements AsyncDisposable {
     return { signal, timeoutMs };
   }
 
+  #consume(options: ReceiveOptions, check?: Check): PayloadIterator {
+    const checked = this.#intakeOptions(options);
+    return new PayloadIterator(() => this.#intake({ ...checked, renewHanded: true, via: "consume", check }));
+  }
+
+  #receive(options: ReceiveOptions, check?: Check): DeliveryIterator {
+    const checked = this.#intakeOptions(options);
+    return new DeliveryIterator(() => this.#intake({ ...checked, renewHanded: false, via: "receive", check }));
+  }
+
   #intakeOptions(options: ReceiveOptions) {
     this.#checkOpen();
-    const { group, keys, leaseMs, signal } = options;
-    const { groups, keys: filters, leases } = this.capabilities;
-    if (group !== undefined) checkName("group", group);
-    if (keys !== undefined) checkFilter(keys);
-    if (group !== undefined && !groups) throw unsupported("group", "groups");
-    if (keys !== undefined && !filters) throw unsupported("keys", "keys");
-    if (leaseMs !== undefined && !leases) throw unsupported("leaseMs", "leases");
-    const prefetch = checkInteger("prefetch", options.prefetch ?? defaultPrefetch, 1);
-    return {
-      group: group ?? defaultGroup,
-      ...(keys !== undefined && { keys }),
-      leaseMs: checkDuration("leaseMs", leaseMs ?? defaultLeaseMs, 100, maxTimerMs),
-      prefetch: isDurable(this.backend) ? prefetch : 1,
-      signal,
-    };
+    return checkReceive(this.backend, options);
   }
 
   #intake(options: ConstructorParameters<typeof Intake>[1]): Intake {
@@ -345,69 +408,7 @@ export class MessageQueue implements AsyncDisposable {
     return intake;
   }
 
-  #buryPlain(): BuryPlain {
-    const queue = this.#options.deadLetters;
-    if (queue === undefined) return undefined;
-    return async ({ group, payload, headers, reason, error, attempts }) => {
-      await queue.publish(`dead.${group}`, payload, {
-        headers: {
-          ...headers,
-          "abe-mq-group": group,
-          "abe-mq-reason": reason,
-          "abe-mq-attempts": String(attempts),
-          ...(error !== undefined && { "abe-mq-error": error }),
-        },
-      });
-    };
-  }
-
   #checkOpen(): void {
-    if (this.#state === "closed") throw new MessageQueueError("closed", "The queue is closed");
+    if (this.#state.state === "closed") throw new MessageQueueError("closed", "The queue is closed");
   }
-
-  #report(who: unknown, error?: unknown): void {
-    if (error === undefined) this.#troubles.delete(who);
-    else this.#troubles.add(who);
-    if (error !== undefined) this.#logger.warn(`The broker is away, trying again: ${describeError(error)}`);
-    if (this.#state === "closed") return;
-    this.#setState(this.#troubles.size === 0 ? "open" : "reconnecting", error);
-  }
-
-  #setState(state: QueueState, error?: unknown): void {
-    if (state === this.#state) return;
-    this.#state = state;
-    try {
-      this.#options.onStateChange?.({ state, ...(error !== undefined && { error }) });
-    } catch (hookError) {
-      this.#logger.error(`The onStateChange hook failed: ${describeError(hookError)}`);
-    }
-  }
-}
-
-function isDurable(backend: MessageQueueBackend): backend is DurableBackend {
-  return backend.receive !== undefined && backend.publishMany !== undefined;
-}
-
-function unsupported(option: string, capability: string): MessageQueueError {
-  return new MessageQueueError(
-    "unsupported",
-    `Cannot use ${option}: this backend does not declare the capability \`${capability}\``,
-  );
-}
-
-async function sendPlain(
-  backend: MessageQueueBackend,
-  messages: readonly (Message & { readonly payload?: Payload })[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const failures: PublishFailure[] = [];
-  for (const [index, message] of messages.entries()) {
-    try {
-      await backend.publish(message.key, wrapPlain(message.payload ?? {}, message.headers), signal && { signal });
-    } catch (error) {
-      if (messages.length === 1) throw error;
-      failures.push({ index, error });
-    }
-  }
-  if (failures.length > 0) throw new PublishManyError(messages.length, failures);
 }

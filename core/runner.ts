@@ -11,6 +11,7 @@ import { describeError, MessageQueueError } from "./errors.ts";
 import type { Intake } from "./intake.ts";
 import type { Logger } from "./logger.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
+import { errorWithIssues } from "./topics.ts";
 
 /** Handles one delivery. When it returns, the delivery is acked; when it throws, the retry policy decides. */
 export type Handler<T extends object = Payload> = (delivery: Delivery<T>) => unknown;
@@ -173,8 +174,21 @@ export class Runner implements Subscription {
 
   #run(delivery: HeldDelivery): unknown {
     const { timeoutMs } = this.#options;
-    if (timeoutMs === undefined) return this.#handler(delivery);
-    return this.#runWithin(delivery, timeoutMs);
+    return timeoutMs === undefined ? this.#call(delivery) : this.#runWithin(delivery, timeoutMs);
+  }
+
+  #call(delivery: HeldDelivery): unknown {
+    return delivery.isOpen ? this.#handler(delivery) : this.#lead(delivery);
+  }
+
+  async #lead(delivery: HeldDelivery): Promise<void> {
+    const passage = this.#intake.passage(delivery);
+    try {
+      await passage.run(() => this.#handler(delivery));
+    } catch (error) {
+      const reason = passage.hopeless(error);
+      throw reason === undefined ? error : new Hopeless(reason, error);
+    }
   }
 
   async #runWithin(delivery: HeldDelivery, timeoutMs: number): Promise<void> {
@@ -187,7 +201,7 @@ export class Runner implements Subscription {
       }, timeoutMs);
     });
     try {
-      await Promise.race([late, (async () => await this.#handler(delivery))()]);
+      await Promise.race([late, (async () => await this.#call(delivery))()]);
     } finally {
       clearTimeout(timer);
     }
@@ -196,6 +210,10 @@ export class Runner implements Subscription {
   async #failed(delivery: HeldDelivery, error: unknown): Promise<void> {
     const { logger, retry } = this.#options;
     const text = describeError(error);
+    if (error instanceof Hopeless) {
+      logger.error(`Message ${delivery.id} of group "${this.#intake.group}" is ${error.reason}: ${text}`);
+      return await this.#settleFailed(delivery, () => delivery.rejectWith(error.reason, errorWithIssues(error.cause)));
+    }
     logger.error(
       `Message ${delivery.id} of group "${this.#intake.group}" failed, attempt ${delivery.attempt}: ${text}`,
     );
@@ -235,5 +253,15 @@ export class Runner implements Subscription {
     } catch (hookError) {
       this.#options.logger.error(`The onError hook failed: ${describeError(hookError)}`);
     }
+  }
+}
+
+/** A message that never got to the handler, and never will. */
+class Hopeless extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, cause: unknown) {
+    super(describeError(cause), { cause });
+    this.reason = reason;
   }
 }

@@ -8,6 +8,8 @@
  */
 
 /** Name to what loads it. */
-export const builtinBackends: ReadonlyMap<string, () => Promise<unknown>> = new Map([
+export const builtinBackends: ReadonlyMap<string, () => Promise<unknown>> = new Map<string, () => Promise<unknown>>([
   ["memory", () => import("../backends/memory.ts")],
+  ["sqlite", () => import("../backends/sqlite.ts")],
+  ["redis", () => import("../backends/redis.ts")],
 ]);

@@ -50,11 +50,17 @@ export function parseImportMap(text: string, base: URL, where: string): ImportMa
   for (const [name, specifier] of imports) {
     // A key that ends in a slash maps a whole folder, which is no backend.
     if (name.endsWith("/")) continue;
-    if (name === "" || specifier === "") problems.push(`${where}: ${quoteName(name)} maps to nothing`);
+    if (isRelative(specifier) && !URL.canParse(specifier, base)) {
+      problems.push(`${where}: ${quoteName(name)} maps to what is no path`);
+    } else if (name === "" || specifier === "") problems.push(`${where}: ${quoteName(name)} maps to nothing`);
     else resolved.set(name, resolveFrom(specifier, base));
   }
   const digests = new Map<string, string>();
-  for (const [url, digest] of integrity) digests.set(resolveFrom(url, base), digest);
+  for (const [url, digest] of integrity) {
+    if (isRelative(url) && !URL.canParse(url, base)) {
+      problems.push(`${where}: ${quoteName(url)} in integrity is no URL`);
+    } else digests.set(resolveFrom(url, base), digest);
+  }
   if (problems.length > 0) throw new ConfigError(problems);
   return { imports: resolved, integrity: digests };
 }
@@ -87,7 +93,11 @@ function isObject(value: unknown): value is object {
  * @returns A URL or a bare name.
  */
 export function resolveFrom(specifier: string, base: URL): string {
-  return /^(?:\.{0,2}\/|\.\.?$)/.test(specifier) ? new URL(specifier, base).href : specifier;
+  return isRelative(specifier) ? new URL(specifier, base).href : specifier;
+}
+
+function isRelative(specifier: string): boolean {
+  return /^(?:\.{0,2}\/|\.\.?$)/.test(specifier);
 }
 
 /**

@@ -25,7 +25,11 @@ import { quoteName } from "./suggest.ts";
  * @throws {MessageQueueError} `plugin_not_found`, `plugin_failed`, `plugin_refused`, `timeout`.
  */
 export async function loadSpecifier(specifier: string, settings: RemoteSettings, asked: string): Promise<unknown> {
-  const absolute = resolveFrom(specifier.trim(), settings.base);
+  const trimmed = specifier.trim();
+  if (trimmed.startsWith("/") && !URL.canParse(trimmed, settings.base)) {
+    throw new ConfigError([`${quoteName(trimmed)} (asked for by ${asked}) is not a path`]);
+  }
+  const absolute = resolveFrom(trimmed, settings.base);
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(absolute)?.[1]?.toLowerCase();
   switch (scheme) {
     case "http":
@@ -186,9 +190,16 @@ function explain(error: unknown, shown: string, { specifier, asked }: ImportDeta
     /not a dependency|not prefixed with|Could not (?:find|resolve)|not found|not exist/.test(text)
   ) return notInstalled(specifier, name, asked, error);
   const kind = isSyntax(error, text) ? "its code does not parse" : "its code failed while it was loaded";
-  return new MessageQueueError("plugin_failed", `Cannot load ${shown} (asked for by ${asked}): ${kind}. ${text}`, {
-    cause: error,
-  });
+  const hint = /export named|Export named|no exported|not found in module/.test(text)
+    ? ". A type must be imported as one: `import type`"
+    : "";
+  return new MessageQueueError(
+    "plugin_failed",
+    `Cannot load ${shown} (asked for by ${asked}): ${kind}. ${text}${hint}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 function isSyntax(error: unknown, text: string): boolean {

@@ -14,17 +14,6 @@ import { checkBackend } from "./module.ts";
 import { hideCredentials } from "./remote/url.ts";
 
 export type { DiscoveryOptions } from "./discovery.ts";
-export {
-  listPlugins,
-  type ListPluginsOptions,
-  type LockedPlugins,
-  lockPlugins,
-  type LockPluginsOptions,
-  pinPlugin,
-  type PluginInfo,
-  type VerifiedPlugins,
-  verifyPlugins,
-} from "./manage.ts";
 export type { Limits } from "./remote/limits.ts";
 export type { RemoteOptions } from "./settings.ts";
 export type { PluginOption } from "./sources.ts";

@@ -71,7 +71,7 @@ export class CaseContext {
     this.harness = harness;
     this.exchange = exchange;
     this.capabilities = harness.capabilities;
-    this.leaseMs = harness.leaseMs ?? 1_500;
+    this.leaseMs = harness.leaseMs ?? 2_000;
     this.deadlineMs = harness.deadlineMs ?? 30_000;
   }
 

@@ -47,6 +47,12 @@ export interface Harness {
    */
   readonly child?: string;
   /**
+   * Flags for the runtime that runs such a process, such as `--config` with a path.
+   *
+   * @default {[]}
+   */
+  readonly childArgs?: readonly string[];
+  /**
    * Whether it is a backend of three methods, without settlement one by one (`receive`).
    *
    * @default {true} where `leases` is not declared
@@ -67,7 +73,7 @@ export interface Harness {
   /**
    * The lease, in milliseconds, where a case waits for one to end.
    *
-   * @default {1_500}
+   * @default {2_000}
    */
   readonly leaseMs?: number;
   /**

@@ -41,7 +41,7 @@ export function startWorker(
 ): Promise<Worker> {
   return harness.child === undefined
     ? startHere(harness, exchange, task, cleanUp)
-    : Promise.resolve(startProcess({ module: harness.child, exchange, task }));
+    : Promise.resolve(startProcess({ module: harness.child, exchange, task }, harness.childArgs ?? []));
 }
 
 async function startHere(
@@ -72,10 +72,10 @@ async function startHere(
   return { handed, ended, kill };
 }
 
-function startProcess(job: ChildJob): Worker {
+function startProcess(job: ChildJob, flags: readonly string[]): Worker {
   const script = childUrl.startsWith("file:") ? fileURLToPath(childUrl) : childUrl;
   const run = process.versions.deno !== undefined ? ["run", "--allow-all", "--no-check"] : [];
-  const child = spawn(process.execPath, [...run, script, childMark, JSON.stringify(job)], {
+  const child = spawn(process.execPath, [...run, ...flags, script, childMark, JSON.stringify(job)], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   const handed: Handed[] = [];

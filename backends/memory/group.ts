@@ -192,11 +192,13 @@ export class MemoryGroup {
   }
 
   #hold({ entry, attempts, error }: Waiting, holder: object, leaseEndsAt: number): MemoryClaim {
-    const { id, key, body, headers, publishedAt, orderingKey } = entry.message;
+    const { id, key, body, contentType, headers, publishedAt, orderingKey } = entry.message;
     const claim: MemoryClaim = {
       id,
       key,
-      body,
+      // A handler may change bytes that it is given, and the other groups get theirs from here, too.
+      body: typeof body === "string" ? body : body.slice(),
+      ...(contentType !== undefined && { contentType }),
       headers,
       publishedAt,
       attempt: attempts + 1,
@@ -258,11 +260,12 @@ export class MemoryGroup {
   }
 
   #bury({ entry, attempts, error }: Waiting, reason: string): void {
-    const { id, key, body, headers, publishedAt, orderingKey } = entry.message;
+    const { id, key, body, contentType, headers, publishedAt, orderingKey } = entry.message;
     this.dead.add({
       id,
       key,
       body,
+      ...(contentType !== undefined && { contentType }),
       headers,
       publishedAt,
       ...(orderingKey !== undefined && { orderingKey }),
@@ -321,11 +324,14 @@ export class MemoryGroup {
   /** Puts dead letters back into this group alone, as new. */
   replay(ids: readonly string[] | undefined): number {
     const letters = this.dead.take(ids);
-    for (const { id, key, body, headers, publishedAt, orderingKey } of letters) {
-      const order = orderingKey !== undefined && { orderingKey };
+    for (const { id, key, body, contentType, headers, publishedAt, orderingKey } of letters) {
+      const optional = {
+        ...(contentType !== undefined && { contentType }),
+        ...(orderingKey !== undefined && { orderingKey }),
+      };
       // Its age counts from now on, or `maxAgeMs` would bury it again at once.
       const time = this.#log.maxAgeMs === undefined ? publishedAt : this.#log.clock.now();
-      this.readmit(this.#log.readmit({ id, key, body, headers, publishedAt: time, deduplicate: false, ...order }));
+      this.readmit(this.#log.readmit({ id, key, body, headers, publishedAt: time, deduplicate: false, ...optional }));
     }
     return letters.length;
   }

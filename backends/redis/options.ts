@@ -117,7 +117,8 @@ export interface RedisUrl {
 
 const count = (max: number) => z.coerce.number().int().min(1).max(max);
 
-const schema = z.object({
+/** What holds for each option; `docs/configuration.md` is made from it. */
+export const schema = z.object({
   url: z.string().min(1).default("redis://127.0.0.1:6379"),
   username: z.string().optional(),
   password: z.string().optional(),
@@ -141,7 +142,7 @@ const schema = z.object({
 });
 
 /** Options by the variable they come from. */
-const variables: Readonly<Record<string, readonly string[]>> = {
+export const variables: Readonly<Record<string, readonly string[]>> = {
   url: ["MESSAGE_QUEUE_URL", "REDIS_URL"],
   username: ["MESSAGE_QUEUE_USERNAME"],
   password: ["MESSAGE_QUEUE_PASSWORD"],
@@ -156,7 +157,8 @@ const variables: Readonly<Record<string, readonly string[]>> = {
   timeoutMs: ["REDIS_TIMEOUT_MS"],
 };
 
-const tlsVariables = {
+/** The options of `tls` by the variable they come from. */
+export const tlsVariables = {
   ca: "REDIS_TLS_CA",
   cert: "REDIS_TLS_CERT",
   key: "REDIS_TLS_KEY",

@@ -4,33 +4,14 @@
  * @module
  */
 
-import type { Claim } from "../../core/backend.ts";
 import type { KeyMatcher } from "../../core/keys.ts";
 import { compileFilter, everyKey } from "../../core/keys.ts";
 import { bury } from "./bury.ts";
+import type { ClaimBatch, SqliteClaim } from "./claim.ts";
+import { whatIsDue } from "./due.ts";
 import { groupById, type GroupRow } from "./groups.ts";
 import { admitDelayed, maxAdmit } from "./log.ts";
 import { decodeBody, decodeHeaders, type LogRow, type Store, wholeMs } from "./store.ts";
-
-/** A claim, and where its row is. */
-export interface SqliteClaim extends Claim {
-  readonly position: number;
-  /** Differs for each pull: a row that holds another is someone else's by now. */
-  readonly token: number;
-  /** Those of the same pull. */
-  readonly batch: ClaimBatch;
-  /** Its place among them. */
-  readonly index: number;
-  settled: boolean;
-}
-
-/** What one pull claimed. */
-export interface ClaimBatch {
-  /** By position. */
-  readonly claims: readonly SqliteClaim[];
-  /** How many are not settled. */
-  open: number;
-}
 
 /** What a pull found. */
 export interface Pulled {
@@ -193,7 +174,8 @@ class Batch {
       for (const row of rows) {
         if (this.claims.length === max) break;
         cursor = row.position;
-        scanned++;
+        // An ordered message takes statements of its own.
+        scanned += row.ordering_key === null ? 1 : 4;
         const wanted = row.only_group === null ? matches === undefined || matches(row.key) : row.only_group === groupId;
         const reason = wanted ? this.#refusal(row) : undefined;
         if (!wanted) {
@@ -275,38 +257,4 @@ class Batch {
     this.claims.push(row.ordering_key === null ? claim : { ...claim, orderingKey: row.ordering_key });
     this.#claimed.open++;
   }
-}
-
-interface Due {
-  readonly cursor: number;
-  /** The last position of the log. */
-  readonly last: number;
-  /** When the first of each kind is due: handed out before, put back, delayed. */
-  readonly again: number | null;
-  readonly first: number | null;
-  readonly delayed: number | null;
-}
-
-function whatIsDue(store: Store, groupId: number): Due | undefined {
-  return store.connection.get<Due>(
-    `select g.cursor, e.last_position as last,
-       (select due_at from claim where group_id = ?1 and attempt > 0 and due_at is not null order by due_at limit 1) as again,
-       (select due_at from claim where group_id = ?1 and attempt = 0 and due_at is not null order by due_at limit 1) as first,
-       (select due_at from delayed where exchange_id = ?2 order by due_at limit 1) as delayed
-     from consumer_group g, exchange e where g.id = ?1 and e.id = ?2`,
-    groupId,
-    store.exchangeId,
-  );
-}
-
-/**
- * When something becomes due for a group, by what can be seen now: 0 when there is something to look at already, `undefined` when only
- * a write can change that.
- */
-export function nextDue(store: Store, groupId: number): number | undefined {
-  const due = whatIsDue(store, groupId);
-  // The group is gone: the pull finds out.
-  if (due === undefined || due.cursor < due.last) return 0;
-  const times = [due.again, due.first, due.delayed].filter((time) => time !== null);
-  return times.length === 0 ? undefined : Math.min(...times);
 }

@@ -14,6 +14,7 @@ const texts: readonly (readonly [RegExp, number])[] = [
   [/database disk image is malformed/, 11],
   [/database or disk is full/, 13],
   [/unable to open database file/, 14],
+  [/string or blob too big/, 18],
   [/file is not a database/, 26],
 ];
 
@@ -61,6 +62,10 @@ export function storageError(action: string, path: string, error: unknown): Erro
       return storage("the disk is full, and nothing was stored; free some space");
     case 14:
       return storage("it cannot be opened; its folder must exist, and this user must be allowed to write there");
+    case 18:
+      return new MessageQueueError("invalid_payload", `${start}: a message is larger than SQLite can hold`, {
+        cause: error,
+      });
     case 26:
       return storage("it is no SQLite database, and was left as it is; name another file");
   }

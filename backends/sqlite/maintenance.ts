@@ -195,3 +195,12 @@ export function sayAlive(store: Store, id: number, groupId: number, aliveMs: num
     Math.ceil(store.settings.now() + aliveMs),
   );
 }
+
+// One that is alive, and was only away for so long (a machine that slept), says so again.
+const deadAfterMs = 3_600_000;
+
+/** Removes consumers of a group that were killed long ago. Runs inside a transaction. */
+export function forgetDead(store: Store, groupId: number): void {
+  const before = Math.floor(store.settings.now()) - deadAfterMs;
+  store.connection.run("delete from consumer where group_id = ? and alive_until < ?", groupId, before);
+}

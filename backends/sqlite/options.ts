@@ -102,7 +102,8 @@ const name = z.string().superRefine((value, context) => {
   }
 });
 
-const schema = z.object({
+/** What holds for each option; `docs/configuration.md` is made from it. */
+export const schema = z.object({
   path: z.string({ error: "must be the path of a file" }).min(1, { error: "must be the path of a file" })
     .refine((path) => !path.startsWith(":") && !path.includes("\0"), {
       error: "must be the path of a file; for a queue in memory use the memory backend",
@@ -117,7 +118,7 @@ const schema = z.object({
 });
 
 /** The variable behind each option. */
-const variables: Readonly<Record<string, string>> = {
+export const variables: Readonly<Record<string, string>> = {
   path: "MESSAGE_QUEUE_PATH",
   exchange: "MESSAGE_QUEUE_EXCHANGE",
   maxLength: "MESSAGE_QUEUE_MAX_LENGTH",

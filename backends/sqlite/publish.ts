@@ -167,7 +167,8 @@ export class Publisher {
     if (messages.length === 0) return;
     const { connection, exchangeId, settings } = this.#store;
     const now = settings.now();
-    const ready = messages.filter(({ deliverAt }) => deliverAt === undefined || deliverAt <= now);
+    const isLater = ({ deliverAt }: Message) => deliverAt !== undefined && deliverAt > now;
+    const ready = messages.some(isLater) ? messages.filter((message) => !isLater(message)) : messages;
     const last = connection.get<{ last_position: number }>(
       "update exchange set last_position = last_position + ?, stored = stored + ? where id = ? returning last_position",
       ready.length,
@@ -178,14 +179,14 @@ export class Publisher {
     this.#insertReady(ready, last.last_position - ready.length + 1);
     for (const message of messages) {
       if (message.deduplicate) this.#remember(message.id, now);
-      if (message.deliverAt === undefined || message.deliverAt <= now) continue;
+      if (message.deliverAt === undefined || !isLater(message)) continue;
       connection.run(
         "insert into delayed (exchange_id, due_at, id, key, body, headers, published_at) values (?, ?, ?, ?, ?, ?, ?)",
         exchangeId,
         wholeMs(message.deliverAt),
         message.id,
         message.key,
-        encodeBody(message.body),
+        encodeBody(String(message.body)),
         encodeHeaders(message.headers),
         wholeMs(message.publishedAt),
       );
@@ -231,7 +232,7 @@ function fill(values: Value[], at: number, position: number, message: Message | 
   values[at] = position;
   values[at + 1] = message.id;
   values[at + 2] = message.key;
-  values[at + 3] = encodeBody(message.body);
+  values[at + 3] = encodeBody(String(message.body));
   values[at + 4] = encodeHeaders(message.headers);
   values[at + 5] = wholeMs(message.publishedAt);
   values[at + 6] = message.orderingKey ?? null;

@@ -8,7 +8,7 @@ import type { GroupOptions } from "../../core/backend.ts";
 import { MessageQueueError } from "../../core/errors.ts";
 import { open } from "./connection.ts";
 import { ensureGroup } from "./groups.ts";
-import { Maintenance, sayAlive } from "./maintenance.ts";
+import { forgetDead, Maintenance, sayAlive } from "./maintenance.ts";
 import type { Settings } from "./options.ts";
 import { Publisher } from "./publish.ts";
 import { newToken, SqliteReceiver } from "./receiver.ts";
@@ -55,6 +55,7 @@ export class Session {
       size: 1,
       run: () => {
         const found = ensureGroup(this.store, group, options);
+        forgetDead(this.store, found.id);
         sayAlive(this.store, id, found.id, this.maintenance.aliveMs(found.expires_ms));
         return found;
       },

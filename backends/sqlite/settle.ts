@@ -5,7 +5,7 @@
  */
 
 import type { Settlement } from "../../core/backend.ts";
-import type { SqliteClaim } from "./claims.ts";
+import type { SqliteClaim } from "./claim.ts";
 import { bury, finish } from "./bury.ts";
 import { groupById } from "./groups.ts";
 import { storable, type Store, wholeMs } from "./store.ts";

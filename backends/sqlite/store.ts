@@ -52,19 +52,20 @@ export function decodeHeaders(text: string | null): Readonly<Record<string, stri
 
 // Starts a body that is stored as a JSON string; no JSON text starts with it.
 const escape = "\u001b";
+const escapeCode = 0x1b;
 
 /**
  * A body as it is stored. One that is JSON is stored as it is, for people who look into the file. Anything else may hold what SQLite's text
  * cannot: the character that ends a string in C, or half a surrogate pair.
  */
 export function encodeBody(body: string): string {
-  if (!body.includes("\0") && !body.startsWith(escape) && body.isWellFormed()) return body;
+  if (!body.includes("\0") && body.charCodeAt(0) !== escapeCode && body.isWellFormed()) return body;
   return escape + JSON.stringify(body);
 }
 
 /** A body as it was given. */
 export function decodeBody(text: string): string {
-  return text.startsWith(escape) ? JSON.parse(text.slice(1)) as string : text;
+  return text.charCodeAt(0) === escapeCode ? JSON.parse(text.slice(1)) as string : text;
 }
 
 /** A time or duration as the whole number that is stored; one that is too long for a number is as good as never. */

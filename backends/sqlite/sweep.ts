@@ -20,7 +20,8 @@ export class Sweeper {
   readonly #connection: Connection;
   readonly #exchangeId: number;
   readonly #log: string;
-  #settled = 0;
+  // As if something were left to sweep: another process may have ended before it did.
+  #settled = 1;
   #groups = 1;
 
   constructor(connection: Connection, exchangeId: number, log: string) {

@@ -10,7 +10,6 @@
  */
 
 import { type FSWatcher, watch } from "node:fs";
-import { basename, dirname } from "node:path";
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 
 // Milliseconds after a report at which to look again: most commits can be seen within one, a large one later.
@@ -90,13 +89,11 @@ export class Watcher {
   }
 
   #listen(): void {
-    const { path } = this.#options;
-    const name = basename(path);
     try {
-      // The folder, as the log beside the file comes and goes.
-      const watcher = watch(dirname(path), { persistent: false }, (_, file) => {
-        if (file === null || file === `${name}-wal` || file === name) this.#reported();
-      });
+      // The write-ahead log alone, never the folder: Deno opens and closes each file that a report names, and closing a descriptor of
+      // the database or its `-shm` drops every lock that this process holds on it, so that two processes write at once and the file is
+      // lost. On the log, SQLite holds no locks; it stays the same file as long as anybody has the database open.
+      const watcher = watch(`${this.#options.path}-wal`, { persistent: false }, () => this.#reported());
       watcher.on("error", () => this.#lookOften());
       watcher.unref();
       this.#watch = watcher;

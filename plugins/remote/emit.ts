@@ -32,34 +32,39 @@ export async function emitGraph(modules: readonly GraphModule[]): Promise<Emitte
   const files = new Map<string, string>();
   const paths = modules.map(pathOf);
   const hosts = new Map<string, string>();
-  for (const { links } of modules) {
-    for (const link of links) {
-      if (link.kind !== "host" || hosts.has(link.path)) continue;
-      const path = `host/${hosts.size}.mjs`;
-      hosts.set(link.path, path);
-      files.set(path, await hostModule(link.path));
-    }
+  const broken = new Map<string, string>();
+  const extra = async (
+    name: string,
+    known: Map<string, string>,
+    key: string,
+    write: () => Promise<string> | string,
+  ) => {
+    if (known.has(key)) return;
+    const path = `${name}/${known.size}.mjs`;
+    known.set(key, path);
+    files.set(path, await write());
+  };
+  for (const link of modules.flatMap(({ links }) => links)) {
+    if (link.kind === "host") await extra("host", hosts, link.path, () => hostModule(link.path));
+    if (link.kind === "broken") await extra("broken", broken, link.reason, () => throwing(link.reason));
   }
   for (const [index, module] of modules.entries()) {
     const own = paths[index] ?? "";
-    const specifierOf = (link: Link | undefined): string => {
-      switch (link?.kind) {
-        case "module":
-          return relative(own, paths[link.index] ?? "");
-        case "host":
-          return relative(own, hosts.get(link.path) ?? "");
-        case "local":
-          return link.specifier;
-        default:
-          return broken(link?.kind === "broken" ? link.reason : "it was not loaded");
-      }
+    const specifierOf = (link: Link): string => {
+      if (link.kind === "local") return link.specifier;
+      const path = link.kind === "module"
+        ? paths[link.index]
+        : link.kind === "host"
+        ? hosts.get(link.path)
+        : broken.get(link.reason);
+      return relative(own, path ?? "");
     };
     files.set(own, rewrite(module, specifierOf));
   }
   return { files, entry: paths[0] ?? "" };
 }
 
-function rewrite(module: GraphModule, specifierOf: (link: Link | undefined) => string): string {
+function rewrite(module: GraphModule, specifierOf: (link: Link) => string): string {
   const { lexed, links, source, url } = module;
   if (lexed === undefined) return source;
   const { code, places } = lexed;
@@ -69,14 +74,15 @@ function rewrite(module: GraphModule, specifierOf: (link: Link | undefined) => s
   for (const place of places) {
     parts.push(code.slice(at, place.start));
     if (place.kind === "import") {
-      const old = code.slice(place.start, place.end);
-      parts.push(JSON.stringify(specifierOf(links[link++])), newlines(old));
+      const target = links[link++];
+      if (target === undefined) throw new RangeError(`Cannot rewrite ${showUrl(url)}: an import was not followed`);
+      parts.push(JSON.stringify(specifierOf(target)), newlines(code.slice(place.start, place.end)));
     } else if (place.kind === "computed") parts.push(computedImport);
     else parts.push(JSON.stringify(url.href), newlines(code.slice(place.start, place.end)));
     at = place.end;
   }
   parts.push(code.slice(at));
-  return parts.join("") + trailer(url, code);
+  return parts.join("") + trailer(url, code, lexed.typed);
 }
 
 // So that every line stays where it was.
@@ -86,9 +92,10 @@ function newlines(text: string): string {
 
 // What makes stack traces name the URL: V8 takes `sourceURL`, Deno only a source map; Bun takes neither, and shows the path of the
 // file, in which the URL can be read.
-function trailer(url: URL, code: string): string {
+function trailer(url: URL, code: string, typed: boolean): string {
   if (runtime === "node") return `\n//# sourceURL=${showUrl(url)}\n`;
-  if (runtime !== "deno") return "\n";
+  // Where types are still in it, Deno moves lines about before it looks at the map.
+  if (runtime !== "deno" || typed) return "\n";
   const map = btoa(JSON.stringify(lineMap(showUrl(url), code)));
   return `\n//# sourceMappingURL=data:application/json;base64,${map}\n`;
 }
@@ -98,9 +105,8 @@ function relative(from: string, to: string): string {
   return path.startsWith(".") ? path : `./${path}`;
 }
 
-function broken(reason: string): string {
-  const code = `throw Object.assign(new Error(${JSON.stringify(reason)}), { code: "ERR_MODULE_NOT_FOUND" });`;
-  return `data:text/javascript,${encodeURIComponent(code)}`;
+function throwing(reason: string): string {
+  return `throw Object.assign(new Error(${JSON.stringify(reason)}), { code: "ERR_MODULE_NOT_FOUND" });\n`;
 }
 
 // Numbered, so that no two meet; then the URL, with nothing in it that a file system could take for more than a name.

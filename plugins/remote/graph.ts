@@ -76,6 +76,7 @@ const concurrency = 8;
 export async function loadGraph(entry: string, context: GraphContext): Promise<GraphModule[]> {
   const modules: GraphModule[] = [];
   const known = new Map<string, number>();
+  const loading = new Map<string, Promise<GraphModule>>();
   const start = await entryUrl(entry, context);
   let wave: Wanted[] = [{ url: start, json: false, optional: false, settle: () => {} }];
   let bytes = 0;
@@ -83,7 +84,7 @@ export async function loadGraph(entry: string, context: GraphContext): Promise<G
     if (depth > context.limits.depth) {
       throw tooMuch(entry, `its imports are nested more than ${context.limits.depth} deep`);
     }
-    const loaded = await mapLimited(wave, concurrency, (wanted) => loadOne(wanted, context));
+    const loaded = await mapLimited(wave, concurrency, (wanted) => loadOnce(wanted, context, loading));
     const next: Wanted[] = [];
     for (const [position, result] of loaded.entries()) {
       const wanted = wave[position];
@@ -159,19 +160,33 @@ async function follow(module: GraphModule, context: GraphContext, entry: string)
 
 type Loaded = GraphModule | { readonly broken: string };
 
-async function loadOne(wanted: Wanted, context: GraphContext): Promise<Loaded> {
+// One request for each URL, so that every import of it gets the same bytes.
+async function loadOnce(
+  wanted: Wanted,
+  context: GraphContext,
+  loading: Map<string, Promise<GraphModule>>,
+): Promise<Loaded> {
+  // Who wants it matters to the rules, so that is part of what is the same.
+  const { protocol, host } = wanted.from ?? wanted.url;
+  const key = `${wanted.json} ${withoutHash(wanted.url)} ${protocol}${host}`;
+  const pending = loading.get(key) ?? loadOne(wanted, context);
+  loading.set(key, pending);
   try {
-    const { fetched, hex } = await obtain(wanted.url, wanted.json, context, wanted.from);
-    const source = decode(fetched.bytes, fetched.url);
-    context.recorder.add(withoutHash(wanted.url), fetched.url.href, hex);
-    const media = wanted.json ? "json" : mediaOf(fetched.url, fetched.contentType);
-    if (media === "json") return { url: fetched.url, media, source: checkJson(source, fetched.url), links: [] };
-    const lexed = await lex(source, { typed: media === "ts", url: fetched.url });
-    return { url: fetched.url, media, source, lexed, links: [] };
+    return await pending;
   } catch (error) {
     if (!wanted.optional || !isAbsent(error)) throw error;
     return { broken: describeError(error) };
   }
+}
+
+async function loadOne(wanted: Wanted, context: GraphContext): Promise<GraphModule> {
+  const { fetched, hex } = await obtain(wanted.url, wanted.json, context, wanted.from);
+  const source = decode(fetched.bytes, fetched.url);
+  context.recorder.add(withoutHash(wanted.url), fetched.url.href, hex);
+  const media = wanted.json ? "json" : mediaOf(fetched.url, fetched.contentType);
+  if (media === "json") return { url: fetched.url, media, source: checkJson(source, fetched.url), links: [] };
+  const lexed = await lex(source, { typed: media === "ts", url: fetched.url });
+  return { url: fetched.url, media, source, lexed, links: [] };
 }
 
 // What a dynamic import does not find is left to fail when it is reached: it is often caught there.

@@ -9,14 +9,22 @@
 
 import { MessageQueueError } from "../../core/errors.ts";
 
-/** What the package exports by path, as in `deno.json`. */
+/** What the package exports by path, as in `deno.json`; without `./testing`, which no plugin needs to run. */
 const parts: ReadonlyMap<string, () => Promise<object>> = new Map<string, () => Promise<object>>([
   [".", () => import("../../mod.ts")],
+  ["./asyncapi", () => import("../../core/async_api.ts")],
+  ["./asyncapi", () => import("../../core/async_api.ts")],
   ["./memory", () => import("../../backends/memory.ts")],
+  ["./plugins", () => import("../manage.ts")],
+  ["./redis", () => import("../../backends/redis.ts")],
+  ["./sqlite", () => import("../../backends/sqlite.ts")],
 ]);
 
 const symbolName = `@abe/mq/host ${import.meta.url}`;
 const key = Symbol.for(symbolName);
+/** The paths that a plugin may import. */
+export const hostPaths: readonly string[] = [...parts.keys()];
+
 const loaded = new Map<string, object>();
 
 /**

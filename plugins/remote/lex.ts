@@ -65,24 +65,22 @@ export async function lex(
 ): Promise<Lexed> {
   const { init, parse } = await import("es-module-lexer");
   await init();
-  // Types are blanked out for the lexer, which leaves positions as they are. Bun has no such function; the lexer then takes its
-  // best guess at what is only a type, and a module that is fetched too many does no harm.
+  // Blanking types out leaves positions as they are. Bun has no such function but runs TypeScript itself; the lexer then takes its best
+  // guess at what is only a type, and a module that is fetched too many does no harm.
   const plain = options.typed ? strip(source, options.url) : source;
-  // Deno runs TypeScript itself, and leaves out imports of what turns out to be a type; Node needs them marked either way.
-  const native = options.typed && (plain === undefined || runtime === "deno");
-  const code = native ? source : plain ?? source;
+  const code = plain ?? source;
   let imports: readonly LexerImport[];
   try {
-    [imports] = parse(plain ?? source) as unknown as [readonly LexerImport[]];
+    [imports] = parse(code) as unknown as [readonly LexerImport[]];
   } catch (error) {
     throw unparsable(options.url, error, source);
   }
   const places: Place[] = [];
   for (const each of imports) {
-    const place = placeOf(each, plain ?? source, options.url, plain === undefined);
+    const place = placeOf(each, code, options.url, plain === undefined);
     if (place !== undefined) places.push(place);
   }
-  return { code, typed: native, places: places.sort((a, b) => a.start - b.start) };
+  return { code, typed: plain === undefined, places: places.sort((a, b) => a.start - b.start) };
 }
 
 function placeOf(each: LexerImport, code: string, url: URL, guess: boolean): Place | undefined {

@@ -101,7 +101,7 @@ export function warnUnpinned(entry: Entry, pinned: Strictness, settings: RemoteS
   warned.add(specifier);
   settings.logger.warn(
     `The code of ${showUrl(specifier)} is not pinned: whoever controls that server decides what runs here. ` +
-      "Pin it by `abe-mq plugins lock` or `lockPlugins()`, or by a digest behind `#` in its URL",
+      "Pin it by `mq plugins lock` (of jsr:@abe/mq-cli) or `lockPlugins()`, or by a digest behind `#` in its URL",
   );
 }
 

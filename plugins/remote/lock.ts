@@ -29,7 +29,7 @@ export async function readLock(path: string, required: boolean): Promise<Lock | 
   throw new ConfigError([
     "denied" in reading
       ? `the lock ${path} may not be read: allow it by \`--allow-read=${path}\``
-      : `the lock ${path} does not exist: write it by \`abe-mq plugins lock\` or \`lockPlugins()\``,
+      : `the lock ${path} does not exist: write it by \`mq plugins lock\` or \`lockPlugins()\``,
   ]);
 }
 
@@ -49,7 +49,7 @@ export function parseLock(text: string, path: string): Lock {
     throw new ConfigError([`${path} is not JSON: ${describeError(error)}`], { cause: error });
   }
   if (typeof json !== "object" || json === null || (json as { version?: unknown }).version !== 1) {
-    throw new ConfigError([`${path} is not a lock of version 1: write it anew by \`abe-mq plugins lock\``]);
+    throw new ConfigError([`${path} is not a lock of version 1: write it anew by \`mq plugins lock\``]);
   }
   const lock = {
     jsr: table(json, "jsr", path),

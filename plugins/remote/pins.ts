@@ -76,7 +76,7 @@ export function checkSealed(what: string, pins: Pins): void {
   throw new MessageQueueError(
     "plugin_refused",
     `Cannot load ${showUrl(what)}: ${pins.sealed}, and it is not in ${pins.lock?.path ?? lockFileName}. ` +
-      "Pin it by `abe-mq plugins lock` or `lockPlugins()`",
+      "Pin it by `mq plugins lock` (of jsr:@abe/mq-cli) or `lockPlugins()`",
   );
 }
 
@@ -95,9 +95,18 @@ export class Recorder {
    * @param requested Where it was asked for.
    * @param url Where it was found.
    * @param hex Its SHA-256.
+   * @throws {MessageQueueError} `plugin_refused` when the same URL gave other bytes a moment before.
    */
   add(requested: string, url: string, hex: string): void {
     if (requested !== url) this.redirects.set(requested, url);
-    this.modules.set(url, formatDigest(hex));
+    const digest = formatDigest(hex);
+    const before = this.modules.get(url);
+    if (before !== undefined && before !== digest) {
+      throw new MessageQueueError(
+        "plugin_refused",
+        `Cannot load ${showUrl(url)}: two requests for it got different code`,
+      );
+    }
+    this.modules.set(url, digest);
   }
 }

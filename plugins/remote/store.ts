@@ -145,7 +145,7 @@ export class Store {
 
   async #makeFolder(path: string): Promise<void> {
     try {
-      await mkdir(path, { recursive: path === this.folder, mode: 0o700 });
+      await makeFolder(path, path === this.folder);
     } catch (error) {
       if ((error as { code?: unknown }).code !== "EEXIST") {
         const there = await lstat(path).catch(() => undefined);
@@ -190,6 +190,20 @@ export class Store {
     } catch (error) {
       throw cannotKeep(this.folder, error);
     }
+  }
+}
+
+// Not by mkdir's own `recursive`, with which Node never returns where a file system refuses in an unusual way (as /proc does).
+async function makeFolder(path: string, withParents: boolean): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const parent = dirname(path);
+    if (!withParents || (error as { code?: unknown }).code !== "ENOENT" || parent === path) throw error;
+    await makeFolder(parent, true).catch((cause: unknown) => {
+      if ((cause as { code?: unknown }).code !== "EEXIST") throw cause;
+    });
+    await mkdir(path, { mode: 0o700 });
   }
 }
 

@@ -7,6 +7,7 @@
 import type { ConformanceCase } from "../case.ts";
 import { abortCases } from "./p10_abort.ts";
 import { attemptCases } from "./p03_attempts.ts";
+import { codecCases } from "./p01_codecs.ts";
 import { configurationCases } from "./p14_configuration.ts";
 import { crashCases } from "./p04_crash.ts";
 import { deadLetterCases } from "./p09_dead_letters.ts";
@@ -25,6 +26,7 @@ import { settlementCases } from "./p02_settlement.ts";
 export const allCases: readonly ConformanceCase[] = [
   ...protocolCases,
   ...deliveryCases,
+  ...codecCases,
   ...settlementCases,
   ...attemptCases,
   ...crashCases,

@@ -5,7 +5,8 @@
  */
 
 import assert from "node:assert/strict";
-import { MessageQueueError, type MessageQueueErrorCode } from "../../mod.ts";
+import { type Body, MessageQueueError, type MessageQueueErrorCode } from "../../mod.ts";
+import type { KitPayload } from "../worker.ts";
 
 /**
  * Asserts that a call is refused, whether it throws at once or rejects.
@@ -57,6 +58,17 @@ export async function failure(call: () => unknown, what: string): Promise<unknow
 export function each(numbers: readonly number[], wanted: readonly number[], what: string): void {
   const sorted = (all: readonly number[]) => all.toSorted((a, b) => a - b);
   assert.deepEqual(sorted(numbers), sorted(wanted), `${what}: each once, none missing, none else`);
+}
+
+/**
+ * The number that a message's payload has by which it is known.
+ *
+ * @param message A claim or a dead letter: its body is text, or that text's bytes.
+ * @returns The number.
+ */
+export function numberOf({ body }: { readonly body: Body }): number {
+  const text = typeof body === "string" ? body : new TextDecoder().decode(body);
+  return (JSON.parse(text) as KitPayload).n;
 }
 
 /**

@@ -179,7 +179,7 @@ export const deliveryCases: readonly ConformanceCase[] = [
     name: "closing a publisher during its publishes loses none that resolved",
     promise: 1,
     async run(context) {
-      const total = context.scaled(1_000);
+      const total = context.scaled(10_000);
       const queue = await context.open();
       const resolved: number[] = [];
       const publishing = range(total).map(async (n) => {
@@ -196,8 +196,38 @@ export const deliveryCases: readonly ConformanceCase[] = [
         const known = reason instanceof MessageQueueError && (reason.code === "closed" || reason.code === "connection");
         assert.ok(known, `a publish around a close rejects with code closed, not ${reason}`);
       }
-      const arrived = new Set(await context.rest(context.b));
+      const arrived = new Set(await context.rest(context.b, { prefetch: 100 }));
       assert.deepEqual(resolved.filter((n) => !arrived.has(n)), [], "publishes that resolved but did not arrive");
+    },
+  },
+  {
+    name: "what is stored outlives every instance that was open",
+    promise: 1,
+    needs: ["durable", "receive", "groups", "deadLetters", "delay", "dedup"],
+    async run(context) {
+      const { a, b } = context;
+      await a.groups.create("kept", { maxAttempts: 7 });
+      await context.publish(a, 3);
+      await a.publish("kit.message", { n: 3 }, { delayMs: 300, headers: { kind: "late" } });
+      await a.publish("kit.message", { n: 4 }, { id: "known" });
+      await context.receive(
+        b,
+        2,
+        { group: "kept", prefetch: 1 },
+        (delivery) => delivery.payload.n === 0 ? delivery.reject("unwanted") : delivery.nack(),
+      );
+      await Promise.all([a.close(), b.close()]);
+      const later = await context.open();
+      const kept = (await later.groups.list()).find(({ name }) => name === "kept");
+      assert.equal(kept?.maxAttempts, 7);
+      assert.deepEqual((await later.deadLetters.list("kept")).deadLetters.map(({ reason }) => reason), ["unwanted"]);
+      await later.publish("kit.message", { n: 5 }, { id: "known" });
+      const deliveries = await context.receive(later, 4, { group: "kept" });
+      each(deliveries.map(({ payload }) => payload.n), range(4, 1), "what was not done with");
+      for (const { payload, attempt, headers } of deliveries) {
+        assert.equal(attempt, payload.n === 1 ? 2 : 1, `attempt of ${payload.n}`);
+        assert.deepEqual({ ...headers }, payload.n === 3 ? { kind: "late" } : {});
+      }
     },
   },
   {

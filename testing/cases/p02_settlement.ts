@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import type { Delivery, MessageQueue } from "../../mod.ts";
 import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
-import { each, failure, range, refused } from "./expect.ts";
+import { each, failure, numberOf, range, refused } from "./expect.ts";
 
 // Ways to leave a loop over payloads with the `at`-th in hand; each returns the numbers that were acked, and says whether that one was.
 type Leave = (queue: MessageQueue, at: number) => Promise<{ acked: number[] }>;
@@ -160,7 +160,7 @@ export const settlementCases: readonly ConformanceCase[] = [
       const at = (rest: number) => range(40).filter((n) => n % 4 === rest);
       each(await context.rest(a), at(1), "what was nacked comes again");
       const { deadLetters } = await a.deadLetters.list("default", { limit: 100 });
-      each(deadLetters.map((letter) => JSON.parse(letter.body).n), at(2), "what was rejected is dead");
+      each(deadLetters.map(numberOf), at(2), "what was rejected is dead");
     },
   },
   {

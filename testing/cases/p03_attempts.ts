@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import type { Claim } from "../../mod.ts";
 import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
-import { each, range } from "./expect.ts";
+import { each, numberOf, range } from "./expect.ts";
 
 /** The cases. */
 export const attemptCases: readonly ConformanceCase[] = [
@@ -134,10 +134,11 @@ export const attemptCases: readonly ConformanceCase[] = [
       const seen: number[] = [];
       while (seen.length < 10) {
         const batch = await context.within(receiver.pull({ max: 10, signal }), "a pull of what was nacked");
-        for (const { attempt, body } of batch) {
+        for (const claim of batch) {
+          const { attempt } = claim;
           if (attempt > 1) again++;
           assert.ok(attempt === 1 || batch.length === 1, `attempt ${attempt} came with ${batch.length - 1} others`);
-          seen.push(JSON.parse(body).n);
+          seen.push(numberOf(claim));
         }
         await receiver.settle(batch.map((claim) => ({ claim, verb: "ack" })));
       }

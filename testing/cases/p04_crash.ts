@@ -9,7 +9,7 @@ import { MessageQueueError } from "../../mod.ts";
 import { withReceiver } from "../faults.ts";
 import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
-import { each, range, refused } from "./expect.ts";
+import { each, numberOf, range, refused } from "./expect.ts";
 
 // So long that a case which waits for it would fail by its deadline.
 const longLeaseMs = 600_000;
@@ -88,8 +88,8 @@ export const crashCases: readonly ConformanceCase[] = [
       let done = 0;
       const handler = async ({ payload, attempt }: { payload: KitPayload; attempt: number }) => {
         runs.push(attempt);
-        for (let round = 0; payload.n === 0 && round < 3; round++) {
-          const free = Date.now() + leaseMs / 2;
+        for (let round = 0; payload.n === 0 && round < 4; round++) {
+          const free = Date.now() + 0.4 * leaseMs;
           while (Date.now() < free);
           // One turn of the loop is all that a renewal gets.
           await context.pass(1);
@@ -208,7 +208,7 @@ export const crashCases: readonly ConformanceCase[] = [
     async run(context) {
       await context.publish(context.a, 1);
       const { signal } = new AbortController();
-      const leaseMs = Math.min(context.leaseMs, 1_000);
+      const leaseMs = Math.min(context.leaseMs, 500);
       const holder = await context.receiver({ leaseMs });
       const [claim] = await context.within(holder.pull({ max: 1, signal }), "a pull");
       assert.ok(claim !== undefined);
@@ -271,7 +271,7 @@ export const crashCases: readonly ConformanceCase[] = [
       const seen: number[] = [];
       while (seen.length < 3) {
         const batch = await context.within(waiting.pull({ max: 3, signal }), "a pull of what was released");
-        seen.push(...batch.map(({ body }) => JSON.parse(body).n));
+        seen.push(...batch.map(numberOf));
         await waiting.settle(batch.map((claim) => ({ claim, verb: "ack" })));
       }
       each(seen, range(3), "released by a close, and fresh");

@@ -127,6 +127,27 @@ export const deadLetterCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: "a dead letter keeps bytes that no codec reads",
+    promise: 9,
+    needs: ["deadLetters", "receive", "codecs"],
+    async run(context) {
+      const { a, b } = context;
+      const backend = await context.openBackend();
+      const contentType = "application/x-kit-unknown";
+      const bad = message(0, { body: Uint8Array.from(range(256)), contentType });
+      await backend.publishMany([bad, message(1)]);
+      each(await context.rest(b), [1], "its neighbour");
+      const letter = await a.deadLetters.get("default", bad.id);
+      assert.equal(letter?.reason, "undecodable");
+      assert.equal(letter.contentType, contentType);
+      assert.ok(letter.body instanceof Uint8Array);
+      assert.deepEqual([...letter.body], range(256));
+      assert.equal(await a.deadLetters.replay("default", [bad.id]), 1);
+      each(await context.rest(b), [], "it is undecodable again");
+      assert.equal((await a.deadLetters.get("default", bad.id))?.contentType, contentType, "after a replay as well");
+    },
+  },
+  {
     name: "dead letters are listed page by page, oldest first, each once",
     promise: 9,
     needs: ["deadLetters", "receive"],

@@ -97,7 +97,8 @@ export const abortCases: readonly ConformanceCase[] = [
     promise: 10,
     async run(context) {
       const { a, b } = context;
-      const total = context.scaled(300);
+      // Enough for all four consumers to come to their abort.
+      const total = Math.max(100, context.scaled(300));
       const seen: number[] = [];
       const publishing = context.publishAtOnce(a, total);
       const stops = range(4).map(() => new AbortController());

@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import type { ConformanceCase } from "../case.ts";
 import type { KitPayload } from "../worker.ts";
-import { each, range, refused } from "./expect.ts";
+import { each, numberOf, range, refused } from "./expect.ts";
 
 /** The cases. */
 export const orderingCases: readonly ConformanceCase[] = [
@@ -132,12 +132,12 @@ export const orderingCases: readonly ConformanceCase[] = [
       const { signal } = new AbortController();
       const holder = await context.receiver();
       const claims = await context.within(holder.pull({ max: 10, signal }), "a pull");
-      assert.deepEqual(claims.map(({ body }) => JSON.parse(body).n), [0], "one message of a key at a time");
+      assert.deepEqual(claims.map(numberOf), [0], "one message of a key at a time");
       const other = await context.receiver();
       const pulling = other.pull({ max: 10, signal });
       await a.publish("kit.message", { n: 5 });
       const free = await context.within(pulling, "a pull of another instance");
-      assert.deepEqual(free.map(({ body }) => JSON.parse(body).n), [5], "only what has no such key");
+      assert.deepEqual(free.map(numberOf), [5], "only what has no such key");
       const [held] = claims;
       assert.ok(held !== undefined);
       await holder.settle([{ claim: held, verb: "ack" }]);

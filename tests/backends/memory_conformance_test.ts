@@ -17,5 +17,6 @@ testBackend({
     expiry: true,
     atomicBatch: true,
     stats: true,
+    codecs: true,
   },
 });

@@ -13,8 +13,11 @@ import { parseJunit, type TestCase } from "./junit.ts";
 import { pool } from "./pool.ts";
 import { type Part, printBlock, seconds } from "./report.ts";
 
+/** The packages of the workspace: their folders, the first the root's. */
+const packages: readonly string[] = [".", ...JSON.parse(readFileSync(join(root, "deno.json"), "utf8")).workspace];
+
 /** The folders and files that ship. */
-const library = ["mod.ts", "core", "backends", "plugins", "testing"];
+const library = ["mod.ts", "core", "backends", "plugins", "testing", ...packages.slice(1)];
 
 interface Check {
   readonly name: string;
@@ -83,6 +86,8 @@ export async function runChecks(jobs: number, temporary: string): Promise<Part[]
 }
 
 function entryPoints(): string[] {
-  const config = JSON.parse(readFileSync(join(root, "deno.json"), "utf8"));
-  return Object.values<string>(config.exports).filter((path) => existsSync(join(root, path)));
+  return packages.flatMap((folder) => {
+    const config = JSON.parse(readFileSync(join(root, folder, "deno.json"), "utf8"));
+    return Object.values<string>(config.exports).map((path) => join(folder, path));
+  }).filter((path) => existsSync(join(root, path)));
 }

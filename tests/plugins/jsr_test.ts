@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { envFrom } from "../../core/env.ts";
 import { ConfigError } from "../../core/errors.ts";
-import { lockPlugins, pinPlugin } from "../../plugins/open.ts";
+import { lockPlugins, pinPlugin } from "../../plugins/manage.ts";
 import { sha256 } from "../../plugins/remote/integrity.ts";
 import { parseJsr } from "../../plugins/remote/jsr.ts";
 import { discover, recordingLogger, rejects, temporaryFolder, timeout } from "./helpers.ts";

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { envFrom } from "../../core/env.ts";
-import { listPlugins, lockPlugins, pinPlugin, verifyPlugins } from "../../plugins/open.ts";
+import { listPlugins, lockPlugins, pinPlugin, verifyPlugins } from "../../plugins/manage.ts";
 import { formatDigest, sha256 } from "../../plugins/remote/integrity.ts";
 import { discover, recordingLogger, rejects, temporaryFolder, timeout } from "./helpers.ts";
 import { lineBackend, redirect, serve } from "./server.ts";

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { formatDigest, sha256 } from "../../plugins/remote/integrity.ts";
 import { type Command, type Result, run, type Runtime, runtimeCommand, runtimes } from "../process.ts";
 import { temporaryFolder, timeout } from "./helpers.ts";
-import { lineBackend, serve } from "./server.ts";
+import { lineBackend, redirect, serve } from "./server.ts";
 
 const app = fileURLToPath(new URL("./fixtures/app.ts", import.meta.url));
 
@@ -57,7 +58,7 @@ describe("an application", () => {
       await server[Symbol.asyncDispose]();
       const result = await start(runtime, folder.path, { ABE_MQ_PLUGIN_URL: `${server.origin}/mod.ts` });
       assert.equal(result.code, 1, result.output);
-      assert.match(result.stderr, /^plugin_not_found: Cannot load http:\/\/127\.0\.0\.1:\d+\/mod\.ts/m);
+      assert.match(result.stderr, /^plugin_not_found: Cannot load http:\/\/127\.0\.0\.1:\d+\/\w+\/mod\.ts/m);
       assert.equal(result.stdout, "");
     });
 
@@ -74,6 +75,54 @@ describe("an application", () => {
       assert.equal(bad.code, 1, bad.output);
       assert.match(bad.stderr, /^(?:plugin_refused|config): /m);
     });
+  }
+});
+
+describe("a backend over https", () => {
+  const certificate = fileURLToPath(new URL("./fixtures/ca.crt", import.meta.url));
+  const trusts = { DENO_CERT: certificate, NODE_EXTRA_CA_CERTS: certificate };
+
+  for (const runtime of runtimes) {
+    it(`works under ${runtime}, and warns once how to pin it`, { timeout }, async () => {
+      await using folder = await temporaryFolder();
+      await using server = await serve({ "/mod.ts": typescript }, { tls: true });
+      const url = `${server.origin}/mod.ts`;
+      const env = { ...trusts, ABE_MQ_PLUGIN_URL: url };
+      const result = await start(runtime, folder.path, env);
+      assert.equal(result.code, 0, result.output);
+      assert.equal(JSON.parse(result.stdout).backend, "Typed");
+      const warnings = result.stderr.split("\n").filter((line) => line.includes("warning"));
+      assert.equal(warnings.length, 1, result.stderr);
+      assert.match(warnings[0] ?? "", /is not pinned.*plugins lock/);
+      const modules = { [url]: formatDigest(sha256(typescript)) };
+      await writeFile(join(folder.path, "abe-mq.lock.json"), JSON.stringify({ version: 1, modules }));
+      const locked = await start(runtime, folder.path, { ...env, ABE_MQ_PLUGIN_FROZEN: "1" });
+      assert.equal(locked.code, 0, locked.output);
+      assert.equal(locked.stderr, "");
+    });
+
+    it(
+      `is refused under ${runtime} when it leads down to http, or the server is not who it says`,
+      { timeout },
+      async () => {
+        await using folder = await temporaryFolder();
+        await using plain = await serve({ "/mod.ts": typescript });
+        await using server = await serve({ "/mod.ts": redirect(`${plain.origin}/mod.ts`) }, { tls: true });
+        const env = { ABE_MQ_PLUGIN_URL: `${server.origin}/mod.ts` };
+        // A list of hosts makes the loader check on Deno too.
+        const down = await start(runtime, folder.path, {
+          ...trusts,
+          ...env,
+          ABE_MQ_PLUGIN_HOSTS: "localhost,127.0.0.1",
+        });
+        assert.equal(down.code, 1, down.output);
+        assert.match(down.stderr, /^plugin_refused: .*from `https:` down to `http:`/m);
+        assert.deepEqual(plain.requests, []);
+        const stranger = await start(runtime, folder.path, env);
+        assert.equal(stranger.code, 1, stranger.output);
+        assert.match(stranger.stderr, /^plugin_not_found: /m);
+      },
+    );
   }
 });
 

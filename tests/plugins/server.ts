@@ -1,13 +1,21 @@
 /** A server on loopback for modules, written by hand in each test. */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 /** What a path answers: text, or a function that answers itself. */
-export type Answer = string | ((request: IncomingMessage, response: ServerResponse) => void);
+export type Answer =
+  | string
+  | { readonly redirect: string; readonly status: number }
+  | ((request: IncomingMessage, response: ServerResponse) => void);
 
 export interface TestServer extends AsyncDisposable {
-  /** Its origin, without a slash at its end. */
+  /**
+   * Where its paths begin, without a slash at its end. A part of it is made up anew for each server: ports are used again, and Deno
+   * keeps modules by their URL.
+   */
   readonly origin: string;
   /** `host:port`. */
   readonly host: string;
@@ -25,28 +33,47 @@ const types: Readonly<Record<string, string>> = {
   json: "application/json",
 };
 
-export async function serve(answers: Record<string, Answer>): Promise<TestServer> {
+/**
+ * Starts a server.
+ *
+ * @param answers What each path answers.
+ * @param options Whether it speaks TLS, as `localhost`, with a certificate by `fixtures/ca.crt`; it and its key are for these tests alone.
+ */
+export async function serve(
+  answers: Record<string, Answer>,
+  { tls = false }: { readonly tls?: boolean } = {},
+): Promise<TestServer> {
   const table = new Map(Object.entries(answers));
+  const prefix = `/${crypto.randomUUID().slice(0, 8)}`;
   const requests: string[] = [];
   const headers: IncomingMessage["headers"][] = [];
-  const server = createServer((request, response) => {
-    const path = request.url ?? "/";
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const full = request.url ?? "/";
+    const path = full.startsWith(`${prefix}/`) ? full.slice(prefix.length) : full;
     requests.push(path);
     headers.push(request.headers);
-    const answer = table.get(path);
+    const answer = table.get(path) ?? table.get(full);
     if (answer === undefined) {
       response.writeHead(404).end("not here");
     } else if (typeof answer === "function") {
       answer(request, response);
+    } else if (typeof answer === "object") {
+      const location = answer.redirect.startsWith("/") ? prefix + answer.redirect : answer.redirect;
+      response.writeHead(answer.status, { location }).end();
     } else {
       const extension = /\.(\w+)(?:\?.*)?$/.exec(path)?.[1] ?? "";
       response.writeHead(200, { "content-type": types[extension] ?? "text/plain" }).end(answer);
     }
-  });
-  const port = await listen(server);
+  };
+  const fixture = (name: string) => readFile(new URL(`./fixtures/${name}`, import.meta.url));
+  const server = tls
+    ? createTlsServer({ key: await fixture("localhost.key"), cert: await fixture("localhost.crt") }, listener)
+    : createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
   return {
-    origin: `http://127.0.0.1:${port}`,
-    host: `127.0.0.1:${port}`,
+    origin: tls ? `https://localhost:${port}${prefix}` : `http://127.0.0.1:${port}${prefix}`,
+    host: `${tls ? "localhost" : "127.0.0.1"}:${port}`,
     requests,
     headers,
     answers: table,
@@ -59,7 +86,7 @@ export async function serve(answers: Record<string, Answer>): Promise<TestServer
 
 /** Answers with a redirect. */
 export function redirect(to: string, status = 302): Answer {
-  return (_request, response) => response.writeHead(status, { location: to }).end();
+  return { redirect: to, status };
 }
 
 /** Answers with a body under a media type of its own. */
@@ -79,19 +106,4 @@ export default class LineBackend {
   async *consume() { while (this.lines.length > 0) yield this.lines.shift(); }
 }
 `;
-}
-
-const portsSeen = new Set<number>();
-
-/** Listens on a port that no earlier server of this process had: Deno keeps modules by their URL for as long as the process lives. */
-async function listen(server: Server): Promise<number> {
-  for (;;) {
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as AddressInfo;
-    if (!portsSeen.has(port)) {
-      portsSeen.add(port);
-      return port;
-    }
-    await new Promise<void>((resolve) => server.close(() => resolve()));
-  }
 }

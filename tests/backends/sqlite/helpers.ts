@@ -54,8 +54,8 @@ export function messages(count: number, options: PublishOptions & { key?: string
 }
 
 /** The number in a payload. */
-export function numberOf(claim: { readonly body: string }): number {
-  return (JSON.parse(claim.body) as { n: number }).n;
+export function numberOf(claim: { readonly body: string | Uint8Array }): number {
+  return (JSON.parse(String(claim.body)) as { n: number }).n;
 }
 
 /** Pulls once; fails when nothing comes. */

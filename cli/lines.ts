@@ -1,0 +1,32 @@
+/**
+ * Reading lines of text from a stream of bytes, many at a time.
+ *
+ * @module
+ */
+
+/**
+ * Splits a stream of UTF-8 bytes into lines.
+ *
+ * @param input The bytes.
+ * @param onBytes Told how many bytes came, for progress.
+ * @returns The lines of one chunk after the other; a last line without an end counts.
+ * @throws {TypeError} When the bytes are not UTF-8.
+ */
+export async function* readLines(
+  input: AsyncIterable<Uint8Array | string>,
+  onBytes: (count: number) => void = () => {},
+): AsyncGenerator<readonly string[]> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let rest = "";
+  for await (const chunk of input) {
+    onBytes(chunk.length);
+    const text = typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
+    const lines = text.split(/\r?\n/);
+    lines[0] = rest + lines[0];
+    // A carriage return at the end of a chunk may belong to a line feed at the start of the next.
+    rest = lines.pop() ?? "";
+    if (lines.length > 0) yield lines.map((line) => line.endsWith("\r") ? line.slice(0, -1) : line);
+  }
+  rest += decoder.decode();
+  if (rest !== "") yield [rest];
+}
