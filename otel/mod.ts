@@ -19,4 +19,3 @@
 
 export { type DepthOptions, observeDepth } from "./depth.ts";
 export { telemetry, type TelemetryOptions } from "./telemetry.ts";
-export type { Attributes, MeterProvider, TracerProvider } from "@opentelemetry/api";
