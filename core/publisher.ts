@@ -34,8 +34,10 @@ const sweepMs = 250;
 class Publication implements Linked<Publication> {
   readonly messages: readonly Message[];
   readonly limits: PublishLimits;
+  /** What the caller's promise resolves with. */
+  readonly value: unknown;
   readonly deadline: number;
-  readonly resolve: () => void;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   before: Publication | undefined = undefined;
   after: Publication | undefined = undefined;
@@ -49,11 +51,13 @@ class Publication implements Linked<Publication> {
   constructor(
     messages: readonly Message[],
     limits: PublishLimits,
-    resolve: () => void,
+    value: unknown,
+    resolve: (value: unknown) => void,
     reject: (error: unknown) => void,
   ) {
     this.messages = messages;
     this.limits = limits;
+    this.value = value;
     this.deadline = Date.now() + limits.timeoutMs;
     this.resolve = resolve;
     this.reject = reject;
@@ -84,7 +88,7 @@ export class Publisher {
    */
   publish<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const publication = new Publication(messages, limits, () => resolve(value), reject);
+      const publication = new Publication(messages, limits, value, resolve as (value: unknown) => void, reject);
       this.#pending.add(publication);
       if (this.#sweeper === undefined) this.#armSweeper();
       const { signal } = limits;
@@ -152,7 +156,7 @@ export class Publisher {
     publication.forget?.();
     publication.retry?.abort();
     if (this.#pending.size === 0) this.#idle?.();
-    if (failed === undefined) publication.resolve();
+    if (failed === undefined) publication.resolve(publication.value);
     else publication.reject(failed.error);
   }
 
