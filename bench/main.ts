@@ -4,6 +4,7 @@
  * - `--quick`: a little of everything, for development; writes into `.tools/bench/quick/`.
  * - `--only=memory,sqlite,redis`, `--parts=ladder,growth,processes,costs`, `--runtimes=deno,bun,node`, `--rounds=N`: a part of it; what
  *   was not measured is kept from the last run.
+ * - `--out=FOLDER`: writes there instead of into `bench/`.
  * - `--report`: writes the report anew from `bench/results.json`.
  *
  * @module
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     parts: { type: "string", default: "ladder,growth,processes,costs" },
     runtimes: { type: "string" },
     rounds: { type: "string" },
+    out: { type: "string" },
   },
 });
 
@@ -94,7 +96,7 @@ const effort: Effort = {
   }),
   ...(values.rounds !== undefined && { rounds: Number(values.rounds) }),
 };
-const folder = values.quick ? join(root, ".tools/bench/quick") : join(root, "bench");
+const folder = values.out ?? join(root, values.quick ? ".tools/bench/quick" : "bench");
 const kept = join(folder, "results.json");
 const before = existsSync(kept) ? JSON.parse(readFileSync(kept, "utf8")) as Results : undefined;
 if (values.report) {

@@ -77,13 +77,13 @@ export const ladders: readonly Ladder[] = [
       { subject: "subscribe 64, NORMAL" },
       {
         subject: "plainjob",
-        divisor: 8,
+        divisor: 16,
         runtimes: ["bun"],
         promise: "`synchronous = NORMAL`: a power cut may lose what was added; marked done after the handler; no retry",
       },
       {
         subject: "Fedify SQLite",
-        divisor: 8,
+        divisor: 40,
         latency: true,
         promise: "synchronous as SQLite's default, FULL; deleted before it is handled: a crash loses it",
       },
@@ -99,7 +99,7 @@ export const ladders: readonly Ladder[] = [
       ...levels,
       {
         subject: "BullMQ",
-        divisor: 16,
+        divisor: 32,
         latency: true,
         promise: "at least once, by locks that are renewed; retries and delays; one queue, no groups",
       },

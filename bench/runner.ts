@@ -83,12 +83,17 @@ export async function runLadder(ladder: Ladder, effort: Effort, server: RedisSer
       const who = contestants.find((each) => each.subject === subject);
       const task: Omit<Task, "what" | "count"> = { backend, subject, load, url: server.url };
       const count = Math.max(256, Math.round(counts[load] / effort.divisor / (who?.divisor ?? 1)));
-      const result = await perform<Throughput>(runtime, { ...task, what: "throughput", count });
-      throughput.push(result);
-      const rates = [result.publish, result.consume, result.through].map((each) => each && Math.round(each.rate));
-      say(`${backend} ${load} round ${round} ${runtime} ${subject}: ${rates.map((rate) => rate ?? "-").join(" / ")}`);
-      if (who?.latency === true && load === "200 B") {
-        latency.push(await perform<Latency>(runtime, { ...task, what: "latency", count: effort.latencies }));
+      try {
+        const result = await perform<Throughput>(runtime, { ...task, what: "throughput", count });
+        throughput.push(result);
+        const rates = [result.publish, result.consume, result.through].map((each) => each && Math.round(each.rate));
+        say(`${backend} ${load} round ${round} ${runtime} ${subject}: ${rates.map((rate) => rate ?? "-").join(" / ")}`);
+        if (who?.latency === true && load === "200 B") {
+          latency.push(await perform<Latency>(runtime, { ...task, what: "latency", count: effort.latencies }));
+        }
+      } catch (error) {
+        // One that fails has a round less; that is said, and the others go on.
+        say(`${backend} ${load} round ${round} ${runtime} ${subject} FAILED: ${String(error)}`);
       }
       if (backend === "redis") await server.flush();
     }

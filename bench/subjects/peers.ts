@@ -29,6 +29,8 @@ function fedify(make: (setting: Parameters<Candidate>[0]) => Promise<FedifyQueue
     const { load } = setting;
     const listenUntil = (handler: (message: object) => void, signal: AbortSignal) =>
       void queue.listen(handler, { signal }).catch((error: unknown) => console.error(error));
+    // Its listener may look once more after it was told to end.
+    const settleDown = () => new Promise((resolve) => setTimeout(resolve, 100));
     return {
       publish: async (count) => {
         const { enqueueMany } = queue;
@@ -48,6 +50,7 @@ function fedify(make: (setting: Parameters<Candidate>[0]) => Promise<FedifyQueue
       send: (payload) => queue.enqueue(payload),
       close: async () => {
         end.abort();
+        await settleDown();
         queue[Symbol.dispose]?.();
       },
     };
