@@ -152,7 +152,7 @@ function growthSection({ growth, processes }: Results): string[] {
     lines.push(...table(
       [unit, ...backends.map((backend) => titles[backend])],
       steps.filter((to) => mine.some((row) => row.to === to)).map((to) => [
-        short(to),
+        to.toLocaleString("en"),
         ...backends.map((backend) => {
           const row = mine.find((each) => each.backend === backend && each.to === to);
           return row === undefined ? "" : `${short(row.publishUs)} / ${short(row.consumeUs)}`;
