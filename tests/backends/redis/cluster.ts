@@ -25,8 +25,9 @@ export async function startCluster(): Promise<RedisCluster> {
     for (let i = 0; i < 6; i++) {
       const bus = await freePort();
       buses.push(bus);
-      const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", String(bus)];
-      nodes.push(await startRedis({ args: [...args, "--cluster-replica-validity-factor", "0"] }));
+      const args = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", String(bus)];
+      const more = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
+      nodes.push(await startRedis({ args: [...args, ...more] }));
     }
     const [first, ...others] = nodes;
     if (first === undefined) throw new Error("no node");
