@@ -81,6 +81,7 @@ describe("mq dead", () => {
     assert.equal(both.code, 2);
     assert.deepEqual(await place.json(["dead", "replay", second, "--group", "billing"]), { replayed: 1 });
     const again = await place.mq(["consume", "--group", "billing", "--count", "1"]);
+    assert.equal(again.code, 0, again.output);
     const [message] = parseLines(again.stdout) as { id: string; attempt: number }[];
     assert.deepEqual([message?.id, message?.attempt], [second, 1]);
     const partly = await place.mq(["dead", "purge", first, "nobody", "--group", "billing"]);
