@@ -56,6 +56,9 @@ export interface MemoryOptions {
   readonly clock?: Clock;
 }
 
+// What every publish resolves with: a message in memory needs no promise of its own.
+const stored: Promise<void> = Promise.resolve();
+
 // Shared stores by name; each lives as long as a backend uses it. The options are those of the first.
 const stores = new Map<string, { readonly log: Log; users: number }>();
 
@@ -138,9 +141,14 @@ export class MemoryBackend implements DurableBackend {
   }
 
   /** Stores messages, all or none. */
-  async publishMany(messages: readonly Message[]): Promise<void> {
-    this.#checkOpen();
-    this.#log.publish(messages);
+  publishMany(messages: readonly Message[]): Promise<void> {
+    try {
+      this.#checkOpen();
+      this.#log.publish(messages);
+      return stored;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Opens a place in a group. */

@@ -83,6 +83,7 @@ export class SqliteBackend implements DurableBackend {
     atomicBatch: true,
     stats: true,
     durable: true,
+    codecs: true,
   };
   /** Makes, changes and removes groups. */
   readonly groups: GroupStore;

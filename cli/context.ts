@@ -36,6 +36,8 @@ export interface Cli extends CommandContext {
   readonly fromDotEnv: readonly string[];
   /** With which code to exit when nothing is thrown. */
   exitCode: ExitCodeNumber;
+  /** Whether something that cannot be ended, a read of standard input, may keep the process. */
+  mustLeave: boolean;
 }
 
 /** The flags that every command has. */
@@ -98,6 +100,7 @@ export function createContext(fromDotEnv: readonly string[] = []): Cli {
       JSON.parse(JSON.stringify(value), (_, each: unknown) => typeof each === "string" ? redact(each) : each),
     fromDotEnv,
     exitCode: 0,
+    mustLeave: false,
   };
   return cli;
 }

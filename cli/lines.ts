@@ -5,6 +5,30 @@
  */
 
 /**
+ * Ends an iteration by a signal, also while it waits. The stream itself is left as it is: on Deno a read of standard input that is under
+ * way can be neither ended nor waited for.
+ *
+ * @param input What is iterated over.
+ * @param signal Ends the iteration, normally.
+ * @returns The same values.
+ */
+export async function* until<T>(input: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const iterator = input[Symbol.asyncIterator]();
+  const { promise: aborted, resolve } = Promise.withResolvers<undefined>();
+  const end = () => resolve(undefined);
+  signal.addEventListener("abort", end);
+  try {
+    while (!signal.aborted) {
+      const result = await Promise.race([iterator.next(), aborted]);
+      if (result === undefined || result.done) return;
+      yield result.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
+
+/**
  * Splits a stream of UTF-8 bytes into lines.
  *
  * @param input The bytes.

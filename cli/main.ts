@@ -47,7 +47,14 @@ export async function main(args: readonly string[]): Promise<number> {
     return exitCodes.done;
   }
   await run(app, args, cli);
-  return exitCodeOf(cli.process.exitCode) || cli.exitCode;
+  const code = exitCodeOf(cli.process.exitCode) || cli.exitCode;
+  if (cli.mustLeave) {
+    for (const stream of [process.stdout, process.stderr]) {
+      await new Promise<unknown>((resolve) => stream.write("", resolve));
+    }
+    process.exit(code);
+  }
+  return code;
 }
 
 // What the process has set already counts more than the file. Returns the names that came from it.

@@ -14,6 +14,7 @@ import { Codecs } from "./codecs.ts";
 import type { HeldDelivery } from "./delivery.ts";
 import { Intake, type Source } from "./intake.ts";
 import { consoleLogger } from "./logger.ts";
+import { Middlewares } from "./middleware.ts";
 
 /** So many messages are fetched ahead unless an option says otherwise: enough that a round trip for each batch does not show. */
 export const defaultPrefetch = 100;
@@ -160,7 +161,7 @@ export function consumePayloads(backend: DurableBackend, options: ConsumeOptions
     leases: backend.capabilities?.leases === true,
     canDelay: backend.capabilities?.delay === true,
     codecs: new Codecs(),
-    chain: undefined,
+    middlewares: new Middlewares(),
     backoff: exponentialBackoff({ baseMs: 100, maxMs: 5_000 }),
     logger: consoleLogger(false),
     report: () => {},

@@ -8,6 +8,7 @@ import type { Claim, Settlement } from "./backend.ts";
 import { checkDuration } from "./check.ts";
 import type { Payload } from "./codec.ts";
 import { MessageQueueError } from "./errors.ts";
+import type { Linked } from "./linked.ts";
 import type { Headers } from "./message.ts";
 
 /** How a delivery is given back. */
@@ -93,7 +94,7 @@ export interface Holder {
 export const settledReason: DOMException = new DOMException("The delivery was settled", "AbortError");
 
 /** A {@linkcode Delivery} over a backend's claim. */
-export class HeldDelivery implements Delivery {
+export class HeldDelivery implements Delivery, Linked<HeldDelivery> {
   /** What the backend gave. */
   readonly claim: Claim;
   /** When the lease ends unless it is extended, in milliseconds since 1970. */
@@ -106,10 +107,14 @@ export class HeldDelivery implements Delivery {
   ownHeaders: Headers | undefined = undefined;
   /** Told when the delivery ends, and how it was settled, if it was; set for middlewares that wait for it. */
   whenEnded: ((reason: unknown, settlement: Settlement | undefined) => void) | undefined = undefined;
+  before: HeldDelivery | undefined = undefined;
+  after: HeldDelivery | undefined = undefined;
+  isLinked = false;
   readonly #holder: Holder;
   #settled: Promise<void> | undefined;
   #controller: AbortController | undefined;
-  #ended: { readonly reason: unknown } | undefined;
+  #hasEnded = false;
+  #endReason: unknown;
 
   constructor(claim: Claim, holder: Holder, leaseEndsAt: number) {
     this.claim = claim;
@@ -143,7 +148,7 @@ export class HeldDelivery implements Delivery {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
-      if (this.#ended !== undefined) this.#controller.abort(this.#ended.reason);
+      if (this.#hasEnded) this.#controller.abort(this.#endReason);
     }
     return this.#controller.signal;
   }
@@ -160,8 +165,9 @@ export class HeldDelivery implements Delivery {
 
   /** Aborts the signal; only the first reason counts. */
   end(reason: unknown, settlement?: Settlement): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = { reason };
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#endReason = reason;
     this.#controller?.abort(reason);
     this.whenEnded?.(reason, settlement);
   }

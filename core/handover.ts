@@ -10,7 +10,7 @@ import type { Codecs } from "./codecs.ts";
 import { type HeldDelivery, settledReason } from "./delivery.ts";
 import { describeError } from "./errors.ts";
 import type { Logger } from "./logger.ts";
-import type { Chain, ProcessContext } from "./middleware.ts";
+import type { Middlewares, ProcessContext } from "./middleware.ts";
 import { type Check, decodeNow, Passage } from "./passage.ts";
 import { errorWithIssues } from "./topics.ts";
 
@@ -18,8 +18,8 @@ import { errorWithIssues } from "./topics.ts";
 export interface HandoverSource {
   /** What decodes. */
   readonly codecs: Codecs;
-  /** The middlewares, when there are any. */
-  readonly chain: Chain | undefined;
+  /** What stands between. */
+  readonly middlewares: Middlewares;
   /** The waits between tries. */
   readonly backoff: Backoff;
   /** Where to say what went wrong. */
@@ -67,7 +67,7 @@ export class Handover {
   take(buffer: HeldDelivery[]): HeldDelivery | undefined {
     for (let delivery = buffer.pop(); delivery !== undefined; delivery = buffer.pop()) {
       if (delivery.lost) continue;
-      if (this.#source.chain === undefined && this.#options.check === undefined) {
+      if (this.#source.middlewares.chain === undefined && this.#options.check === undefined) {
         try {
           if (decodeNow(delivery, this.#source.codecs)) return delivery;
         } catch (error) {
@@ -84,7 +84,7 @@ export class Handover {
 
   /** A message's way to its taker. */
   passage(delivery: HeldDelivery): Passage {
-    const { codecs, chain } = this.#source;
+    const { codecs, middlewares: { chain } } = this.#source;
     return new Passage(delivery, { codecs, chain, ...this.#options });
   }
 
@@ -106,7 +106,7 @@ export class Handover {
         const given = this.#giveUp(delivery);
         end(!given);
         if (given) throw settledReason;
-        return this.#source.chain && handled(delivery);
+        return this.#source.middlewares.chain && handled(delivery);
       }).then(
         () => {
           // A middleware that does not call `next()` has handled the message itself.

@@ -9,8 +9,9 @@ import type { Claim, ReceiveOptions, Receiver, Settlement } from "./backend.ts";
 import { HeldDelivery, type Holder, settledReason } from "./delivery.ts";
 import { describeError, isRetryable, MessageQueueError } from "./errors.ts";
 import { Handover, type HandoverOptions, type HandoverSource } from "./handover.ts";
+import { LinkedList } from "./linked.ts";
 import type { Passage } from "./passage.ts";
-import { Settler } from "./settler.ts";
+import { Settler, type Settling } from "./settler.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
 
 /** What an intake takes in. */
@@ -37,6 +38,13 @@ export interface Source extends HandoverSource {
   ended(intake: Intake): void;
 }
 
+/** A delivery on its way out. */
+interface Ending extends Settling {
+  readonly delivery: HeldDelivery;
+  /** Who waits for the outcome, if anybody. */
+  readonly waiter: { resolve(): void; reject(error: unknown): void } | undefined;
+}
+
 interface Waiter {
   resolve(delivery: HeldDelivery | undefined): void;
   reject(error: unknown): void;
@@ -52,8 +60,8 @@ export class Intake implements Holder {
   readonly #source: Source;
   readonly #options: IntakeOptions;
   readonly #abort = new AbortController();
-  readonly #settler: Settler;
-  readonly #held = new Set<HeldDelivery>();
+  readonly #settler: Settler<Ending>;
+  readonly #held = new LinkedList<HeldDelivery>();
   readonly #waiters: Waiter[] = [];
   /** Pulled and not handed over, last one first, so that taking the first is a pop. */
   #buffer: HeldDelivery[] = [];
@@ -74,7 +82,12 @@ export class Intake implements Holder {
     this.#source = source;
     this.#options = options;
     this.#handover = new Handover(this, source, options);
-    this.#settler = new Settler(() => this.#openReceiver(), source.backoff, options.leaseMs);
+    this.#settler = new Settler<Ending>(
+      () => this.#openReceiver(),
+      source.backoff,
+      options.leaseMs,
+      (ending, held, error) => this.#ended(ending, held, error),
+    );
     this.#forgetSignal = onAbort(options.signal, () => this.stop());
   }
 
@@ -142,7 +155,7 @@ export class Intake implements Holder {
   async #close(): Promise<void> {
     this.stop();
     const closed = new MessageQueueError("closed", "The consumer was closed");
-    for (const delivery of this.#held) {
+    for (const delivery of this.#held.items()) {
       delivery.end(closed);
       this.settleQuietly(delivery, release(delivery));
     }
@@ -165,24 +178,13 @@ export class Intake implements Holder {
   }
 
   settle(delivery: HeldDelivery, settlement: Settlement): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#settle(delivery, settlement, (held, error) => {
-        if (held) return resolve();
-        reject(error ?? leaseLost(`Cannot ${settlement.verb}`));
-      });
-    });
+    return new Promise((resolve, reject) => this.#settle({ delivery, settlement, waiter: { resolve, reject } }));
   }
 
   /** Settles without anybody waiting for the outcome; a refusal is logged. */
   settleQuietly(delivery: HeldDelivery, settlement: Settlement): void {
     delivery.markSettled();
-    this.#settle(delivery, settlement, (held, error) => {
-      if (held) return;
-      const why = error === undefined ? "its lease was lost" : describeError(error);
-      this.#source.logger.warn(
-        `Message ${delivery.id} of group "${this.group}" comes again: ${settlement.verb}: ${why}`,
-      );
-    });
+    this.#settle({ delivery, settlement, waiter: undefined });
   }
 
   async extend(delivery: HeldDelivery, ms: number): Promise<void> {
@@ -198,18 +200,32 @@ export class Intake implements Holder {
     delivery.leaseEndsAt = from + ms;
   }
 
-  #settle(delivery: HeldDelivery, settlement: Settlement, outcome: (held: boolean, error: unknown) => void): void {
-    this.#held.delete(delivery);
+  #settle(ending: Ending): void {
+    const { delivery, settlement } = ending;
+    this.#held.remove(delivery);
     if (this.#closed) {
-      if (delivery.lost) return outcome(false, undefined);
-      return outcome(false, new MessageQueueError("closed", `Cannot ${settlement.verb}: the consumer was closed`));
+      const closed = new MessageQueueError("closed", `Cannot ${settlement.verb}: the consumer was closed`);
+      return this.#tell(ending, false, delivery.lost ? undefined : closed);
     }
-    this.#settler.add(settlement, (held, error) => {
-      delivery.end(held ? settledReason : error ?? leaseLost("Settled too late"), settlement);
-      outcome(held === true, error);
-      if (this.stopped && this.#held.size === 0) this.#closeLater();
-    });
+    this.#settler.add(ending);
     this.#pump();
+  }
+
+  #ended(ending: Ending, held: boolean, error: unknown): void {
+    const { delivery, settlement } = ending;
+    delivery.end(held ? settledReason : error ?? leaseLost("Settled too late"), settlement);
+    this.#tell(ending, held, error);
+    if (this.stopped && this.#held.size === 0) this.#closeLater();
+  }
+
+  #tell({ delivery, settlement: { verb }, waiter }: Ending, held: boolean, error: unknown): void {
+    if (waiter !== undefined) {
+      if (held) waiter.resolve();
+      else waiter.reject(error ?? leaseLost(`Cannot ${verb}`));
+    } else if (!held) {
+      const why = error === undefined ? "its lease was lost" : describeError(error);
+      this.#source.logger.warn(`Message ${delivery.id} of group "${this.group}" comes again: ${verb}: ${why}`);
+    }
   }
 
   // Nobody waits for it here: `close` never rejects.
@@ -324,7 +340,7 @@ export class Intake implements Holder {
 
   #lose(delivery: HeldDelivery): void {
     delivery.lost = true;
-    this.#held.delete(delivery);
+    this.#held.remove(delivery);
     delivery.end(leaseLost("The message went to another consumer"));
     this.#pump();
   }
@@ -343,7 +359,7 @@ export class Intake implements Holder {
     const now = Date.now();
     const waiting = new Set([...this.#buffer, ...this.#handover.passing]);
     const renewed: HeldDelivery[] = [];
-    for (const delivery of this.#held) {
+    for (const delivery of this.#held.items()) {
       if (renewHanded || waiting.has(delivery)) renewed.push(delivery);
       // Its lease ran out without an answer; whoever works on it should stop. An ack is still tried: the broker knows best.
       else if (delivery.leaseEndsAt <= now) this.#lose(delivery);
@@ -354,7 +370,7 @@ export class Intake implements Holder {
         renewed.forEach((delivery, i) => {
           if (held[i]) delivery.leaseEndsAt = now + leaseMs;
           // Settled while the answer was on its way: not held any more, and rightly so.
-          else if (this.#held.has(delivery)) this.#lose(delivery);
+          else if (delivery.isLinked) this.#lose(delivery);
         });
       } catch (error) {
         this.#source.logger.debug(`Leases of group "${this.group}" were not renewed: ${describeError(error)}`);

@@ -68,14 +68,34 @@ export type Middleware = (context: MiddlewareContext, next: () => Promise<void>)
 /** Middlewares in one. */
 export type Chain = (context: MiddlewareContext, last: () => Promise<void>) => Promise<void>;
 
+/** The middlewares of a queue. */
+export class Middlewares {
+  readonly #list: Middleware[] = [];
+  /** All of them in one; `undefined` while there are none, which costs whoever looks no more than the look. */
+  chain: Chain | undefined = undefined;
+
+  /**
+   * Adds one.
+   *
+   * @param middleware The function.
+   * @throws {TypeError} When it is no function.
+   */
+  add(middleware: Middleware): void {
+    if (typeof middleware !== "function") {
+      throw new TypeError(`Cannot use ${typeof middleware}: a middleware is a function`);
+    }
+    this.#list.push(middleware);
+    this.chain = compose(this.#list);
+  }
+}
+
 /**
  * Makes one of many.
  *
  * @param middlewares In the order in which they were added.
- * @returns Runs them around the last step; `undefined` when there are none, which is to cost nothing.
+ * @returns Runs them around the last step.
  */
-export function compose(middlewares: readonly Middleware[]): Chain | undefined {
-  if (middlewares.length === 0) return undefined;
+function compose(middlewares: readonly Middleware[]): Chain {
   const outward = [...middlewares];
   const inward = outward.toReversed();
   return (context, last) => run(context.operation === "publish" ? outward : inward, 0, context, last);

@@ -9,7 +9,7 @@ import { jsonCodec, type Payload } from "./codec.ts";
 import type { Codecs } from "./codecs.ts";
 import { MessageQueueError, PublishManyError } from "./errors.ts";
 import { contentTypeHeader, copyHeaders, type Message } from "./message.ts";
-import type { Chain, PublishContext } from "./middleware.ts";
+import type { Chain, Middlewares, PublishContext } from "./middleware.ts";
 import type { PublishLimits } from "./publisher.ts";
 import { abortable } from "./signals.ts";
 
@@ -19,8 +19,8 @@ export type OutgoingPlain = Message & { readonly payload?: Payload };
 /** Where an {@linkcode Outbox} gets what it needs. */
 export interface OutboxOptions {
   readonly codecs: Codecs;
-  /** The middlewares at the time of a publish. */
-  readonly chain: () => Chain | undefined;
+  /** What stands between. */
+  readonly middlewares: Middlewares;
   /** Stores messages. */
   readonly publish: (messages: readonly Message[], limits: PublishLimits) => Promise<void>;
 }
@@ -87,7 +87,7 @@ export class Outbox {
 
   #send(messages: readonly Message[], limits: PublishLimits): Promise<void> {
     limits.signal?.throwIfAborted();
-    const chain = this.#options.chain();
+    const { chain } = this.#options.middlewares;
     if (chain === undefined) return this.#options.publish(messages, limits);
     return new ChainedPublish(messages, chain, this.#options).run(limits);
   }

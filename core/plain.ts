@@ -89,12 +89,23 @@ export async function sendPlain(
 }
 
 /**
- * Takes dead letters to another queue.
+ * Opens what stands in for a receiver.
  *
- * @param queue The queue, if there is one.
- * @returns What takes them.
+ * @param backend The backend.
+ * @param options Group, filter and prefetch.
+ * @param deadLetters Takes what failed for good, if there is such a queue.
+ * @returns The receiver.
  */
-export function buryIn(queue: Publishes | undefined): BuryPlain {
+export function openPlain(
+  backend: MessageQueueBackend,
+  options: ReceiveOptions & { readonly prefetch: number },
+  deadLetters: Publishes | undefined,
+): Receiver {
+  const most = backend.capabilities?.groups ? options.prefetch : 1;
+  return new PlainReceiver(backend, options, most, buryIn(deadLetters));
+}
+
+function buryIn(queue: Publishes | undefined): BuryPlain {
   if (queue === undefined) return undefined;
   return async ({ group, payload, headers, reason, error, attempts }) => {
     await queue.publish(`dead.${group}`, payload, {

@@ -6,6 +6,7 @@
 
 import type { Backoff } from "./backoff.ts";
 import { describeError, isRetryable, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
+import { type Linked, LinkedList } from "./linked.ts";
 import type { Message } from "./message.ts";
 import { onAbort, pause } from "./signals.ts";
 
@@ -29,16 +30,18 @@ export interface PublishLimits {
 // Deadlines are looked at this often, all by one timer: a timer for each message would cost more than the message.
 const sweepMs = 250;
 
-/** One call of `publish`, until its promise settles. Those under way are a list through themselves, which costs less than a set. */
-class Publication {
+/** One call of `publish`, until its promise settles. */
+class Publication implements Linked<Publication> {
   readonly messages: readonly Message[];
   readonly limits: PublishLimits;
+  /** What the caller's promise resolves with. */
+  readonly value: unknown;
   readonly deadline: number;
-  readonly resolve: () => void;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
   before: Publication | undefined = undefined;
   after: Publication | undefined = undefined;
-  isSettled = false;
+  isLinked = false;
   lastError: unknown = undefined;
   /** Takes the listener off the caller's signal. */
   forget: (() => void) | undefined = undefined;
@@ -48,11 +51,13 @@ class Publication {
   constructor(
     messages: readonly Message[],
     limits: PublishLimits,
-    resolve: () => void,
+    value: unknown,
+    resolve: (value: unknown) => void,
     reject: (error: unknown) => void,
   ) {
     this.messages = messages;
     this.limits = limits;
+    this.value = value;
     this.deadline = Date.now() + limits.timeoutMs;
     this.resolve = resolve;
     this.reject = reject;
@@ -63,8 +68,7 @@ class Publication {
 export class Publisher {
   readonly #options: PublisherOptions;
   readonly #closing = new AbortController();
-  #first: Publication | undefined;
-  #last: Publication | undefined;
+  readonly #pending = new LinkedList<Publication>();
   #sweeper: ReturnType<typeof setTimeout> | undefined;
   #idle: (() => void) | undefined;
   #troubled = false;
@@ -84,8 +88,9 @@ export class Publisher {
    */
   publish<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
     return new Promise((resolve, reject) => {
-      const publication = new Publication(messages, limits, () => resolve(value), reject);
-      this.#add(publication);
+      const publication = new Publication(messages, limits, value, resolve as (value: unknown) => void, reject);
+      this.#pending.add(publication);
+      if (this.#sweeper === undefined) this.#armSweeper();
       const { signal } = limits;
       if (signal !== undefined) {
         publication.forget = onAbort(signal, () => this.#settle(publication, { error: signal.reason }));
@@ -103,7 +108,7 @@ export class Publisher {
   /** Waits for what is under way; from now on a broker that is away is not waited for. */
   async close(): Promise<void> {
     this.#closing.abort();
-    if (this.#first !== undefined) await new Promise<void>((resolve) => this.#idle = resolve);
+    if (this.#pending.size > 0) await new Promise<void>((resolve) => this.#idle = resolve);
     clearTimeout(this.#sweeper);
   }
 
@@ -126,7 +131,7 @@ export class Publisher {
       this.#report(error);
       places = again.map((failure) => failure.index);
       await pause(this.#options.backoff(attempt), AbortSignal.any([stop.signal, this.#closing.signal]));
-      if (publication.isSettled) return;
+      if (!publication.isLinked) return;
       try {
         await this.#options.send(places.flatMap((place) => messages[place] ?? []), limits.signal);
         this.#report();
@@ -144,27 +149,14 @@ export class Publisher {
     this.#options.report(error);
   }
 
-  #add(publication: Publication): void {
-    publication.before = this.#last;
-    if (this.#last === undefined) this.#first = publication;
-    else this.#last.after = publication;
-    this.#last = publication;
-    if (this.#sweeper === undefined) this.#armSweeper();
-  }
-
   /** Settles the caller's promise and forgets the call; only the first outcome counts. */
   #settle(publication: Publication, failed?: { readonly error: unknown }): void {
-    if (publication.isSettled) return;
-    publication.isSettled = true;
+    if (!publication.isLinked) return;
+    this.#pending.remove(publication);
     publication.forget?.();
     publication.retry?.abort();
-    const { before, after } = publication;
-    if (before === undefined) this.#first = after;
-    else before.after = after;
-    if (after === undefined) this.#last = before;
-    else after.before = before;
-    if (this.#first === undefined) this.#idle?.();
-    if (failed === undefined) publication.resolve();
+    if (this.#pending.size === 0) this.#idle?.();
+    if (failed === undefined) publication.resolve(publication.value);
     else publication.reject(failed.error);
   }
 
@@ -172,11 +164,10 @@ export class Publisher {
     this.#sweeper = setTimeout(() => {
       this.#sweeper = undefined;
       const now = Date.now();
-      // One that is settled keeps its `after`.
-      for (let each = this.#first; each !== undefined; each = each.after) {
+      for (const each of this.#pending.items()) {
         if (each.deadline <= now) this.#settle(each, { error: timedOut(each) });
       }
-      if (this.#first !== undefined) this.#armSweeper();
+      if (this.#pending.size > 0) this.#armSweeper();
     }, sweepMs);
   }
 }

@@ -18,10 +18,10 @@ import { Intake, type Source } from "./intake.ts";
 import { consoleLogger, type Logger } from "./logger.ts";
 import { createMessage, type Message, type PublishOptions } from "./message.ts";
 import type { MessageQueueOptions, OutgoingMessage, QueueState, ReceiveOptions, SubscribeOptions } from "./options.ts";
-import { type Chain, compose, type Middleware } from "./middleware.ts";
+import { type Middleware, Middlewares } from "./middleware.ts";
 import { allForText, Outbox, type OutgoingPlain } from "./outbox.ts";
 import type { Check } from "./passage.ts";
-import { buryIn, PlainReceiver, sendPlain } from "./plain.ts";
+import { openPlain, sendPlain } from "./plain.ts";
 import { Publisher, type PublishLimits, type Send } from "./publisher.ts";
 import { type Handler, retryWithBackoff, Runner, type Subscription } from "./runner.ts";
 import { abortable } from "./signals.ts";
@@ -61,8 +61,7 @@ export class MessageQueue implements AsyncDisposable {
   readonly deadLetters: DeadLetters;
   readonly #options: MessageQueueOptions;
   readonly #codecs: Codecs;
-  readonly #middlewares: Middleware[] = [];
-  #chain: Chain | undefined;
+  readonly #middlewares = new Middlewares();
   /** Made when there is more to do to a message than to send it. */
   #outbox: Outbox | undefined;
   readonly #logger: Logger;
@@ -98,23 +97,14 @@ export class MessageQueue implements AsyncDisposable {
       report: (error) => this.#state.report(this.#publisher, error),
     });
     if (options.compressAboveBytes !== undefined) this.#outbox = this.#makeOutbox();
-    const chain = () => this.#chain;
     this.#source = {
-      open: isDurable(backend) ? (receive) => backend.receive(receive) : (receive) =>
-        Promise.resolve(
-          new PlainReceiver(
-            backend,
-            receive,
-            this.capabilities.groups ? receive.prefetch : 1,
-            buryIn(options.deadLetters),
-          ),
-        ),
+      open: isDurable(backend)
+        ? (receive) => backend.receive(receive)
+        : (receive) => Promise.resolve(openPlain(backend, receive, options.deadLetters)),
       leases: this.capabilities.leases === true,
       canDelay: this.capabilities.delay === true || !isDurable(backend),
       codecs: this.#codecs,
-      get chain() {
-        return chain();
-      },
+      middlewares: this.#middlewares,
       backoff,
       logger: this.#logger,
       report: (intake, error) => this.#state.report(intake, error),
@@ -152,11 +142,7 @@ export class MessageQueue implements AsyncDisposable {
    * ```
    */
   use(middleware: Middleware): this {
-    if (typeof middleware !== "function") {
-      throw new TypeError(`Cannot use ${typeof middleware}: a middleware is a function`);
-    }
-    this.#middlewares.push(middleware);
-    this.#chain = compose(this.#middlewares);
+    this.#middlewares.add(middleware);
     this.#outbox ??= this.#makeOutbox();
     return this;
   }
@@ -372,7 +358,7 @@ export class MessageQueue implements AsyncDisposable {
   #makeOutbox(): Outbox {
     return new Outbox({
       codecs: this.#codecs,
-      chain: () => this.#chain,
+      middlewares: this.#middlewares,
       publish: (messages, limits) => this.#publisher.publish(messages, limits, undefined),
     });
   }

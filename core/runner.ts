@@ -93,7 +93,7 @@ export class Runner implements Subscription {
   readonly #intake: Intake;
   readonly #handler: Handler;
   readonly #options: RunnerOptions;
-  readonly #inHand = new Set<HeldDelivery>();
+  #inHand = 0;
   readonly #workers: Promise<void>;
   readonly #cut = new AbortController();
   #forgetSignal: () => void = () => {};
@@ -123,7 +123,7 @@ export class Runner implements Subscription {
     this.#intake.stop();
     if (!(await settledWithin(this.#workers, timeoutMs))) {
       this.#options.logger.warn(
-        `${this.#inHand.size} handlers of group "${this.#intake.group}" did not end in ${timeoutMs} ms; their messages are given back`,
+        `${this.#inHand} handlers of group "${this.#intake.group}" did not end in ${timeoutMs} ms; their messages are given back`,
       );
       this.#cut.abort();
     }
@@ -154,22 +154,16 @@ export class Runner implements Subscription {
     for (;;) {
       const delivery = this.#intake.take() ?? await this.#intake.next();
       if (delivery === undefined) return;
-      this.#inHand.add(delivery);
-      await this.#handle(delivery);
-      this.#inHand.delete(delivery);
+      this.#inHand++;
+      try {
+        await this.#run(delivery);
+        // Not awaited: the next message need not wait for the round trip, and the drain waits for what is under way.
+        if (!delivery.isSettled) this.#intake.settleQuietly(delivery, { claim: delivery.claim, verb: "ack" });
+      } catch (error) {
+        if (!this.#cut.signal.aborted) await this.#failed(delivery, error);
+      }
+      this.#inHand--;
     }
-  }
-
-  async #handle(delivery: HeldDelivery): Promise<void> {
-    try {
-      await this.#run(delivery);
-    } catch (error) {
-      if (!this.#cut.signal.aborted) await this.#failed(delivery, error);
-      return;
-    }
-    if (delivery.isSettled) return;
-    // Not awaited by the worker: the next message need not wait for the round trip, and the drain waits for what is under way.
-    this.#intake.settleQuietly(delivery, { claim: delivery.claim, verb: "ack" });
   }
 
   #run(delivery: HeldDelivery): unknown {

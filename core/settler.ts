@@ -9,19 +9,24 @@ import type { Backoff } from "./backoff.ts";
 import { isRetryable } from "./errors.ts";
 import { pause } from "./signals.ts";
 
-/** What becomes of a settlement: whether it was still ours to settle, or what went wrong. */
-export type Outcome = (held: boolean | undefined, error: unknown) => void;
+/** A settlement on its way, as whoever asked for it knows it. */
+export interface Settling {
+  readonly settlement: Settlement;
+}
+
+/** Told what became of a settlement: whether it was still ours to settle, or what went wrong. */
+export type Outcome<T extends Settling> = (settling: T, held: boolean, error: unknown) => void;
 
 /**
  * Settles in batches by their own clock: the first goes out at the end of the tick, and while one call is under way the next ones gather. So a
  * single ack waits for nothing, and a thousand share a few calls, without a timer.
  */
-export class Settler {
+export class Settler<T extends Settling> {
   readonly #receiver: () => Receiver;
   readonly #backoff: Backoff;
   readonly #patienceMs: number;
-  #settlements: Settlement[] = [];
-  #outcomes: Outcome[] = [];
+  readonly #outcome: Outcome<T>;
+  #waiting: T[] = [];
   #running: Promise<void> | undefined;
   readonly #hurry = new AbortController();
 
@@ -29,17 +34,18 @@ export class Settler {
    * @param receiver Gives the receiver that made the claims.
    * @param backoff The waits while the broker is away.
    * @param patienceMs How long to try again while the broker is away: past the lease it makes no difference any more.
+   * @param outcome Told of each; must not throw.
    */
-  constructor(receiver: () => Receiver, backoff: Backoff, patienceMs: number) {
+  constructor(receiver: () => Receiver, backoff: Backoff, patienceMs: number, outcome: Outcome<T>) {
     this.#receiver = receiver;
     this.#backoff = backoff;
     this.#patienceMs = patienceMs;
+    this.#outcome = outcome;
   }
 
   /** Adds a settlement to the next batch. */
-  add(settlement: Settlement, outcome: Outcome): void {
-    this.#settlements.push(settlement);
-    this.#outcomes.push(outcome);
+  add(settling: T): void {
+    this.#waiting.push(settling);
     // An async function runs at once up to its first await, so it starts by waiting for the end of the tick.
     this.#running ??= this.#run();
   }
@@ -57,16 +63,19 @@ export class Settler {
 
   async #run(): Promise<void> {
     await undefined;
-    while (this.#settlements.length > 0) {
-      const settlements = this.#settlements;
-      const outcomes = this.#outcomes;
-      this.#settlements = [];
-      this.#outcomes = [];
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      let held: readonly boolean[] = [];
+      let failure: unknown;
       try {
-        const held = await this.#settle(settlements);
-        for (let i = 0; i < outcomes.length; i++) outcomes[i]?.(held[i] === true, undefined);
+        held = await this.#settle(batch.map(({ settlement }) => settlement));
       } catch (error) {
-        for (const outcome of outcomes) outcome(undefined, error);
+        failure = error;
+      }
+      for (let i = 0; i < batch.length; i++) {
+        const settling = batch[i];
+        if (settling !== undefined) this.#outcome(settling, held[i] === true, failure);
       }
     }
     this.#running = undefined;

@@ -18,7 +18,7 @@ const own = Object.fromEntries(
 
 describe("the library", () => {
   it("keeps to its architecture", { timeout }, () => {
-    const files = filesUnder(".ts", ["mod.ts", "core", "backends", "plugins", "testing"]);
+    const files = filesUnder(".ts", ["mod.ts", "core", "backends", "plugins", "testing", "codecs", "otel"]);
     const sources = new Map(files.map((path) => [path, readFileSync(join(root, path), "utf8")]));
     assert.ok(sources.has("mod.ts") && sources.has("core/runtime.ts"), "the sources must be found");
     assert.deepEqual(findViolations(sources, own), []);
@@ -75,6 +75,11 @@ const counterexamples: readonly (readonly [rule: string, sources: Record<string,
   ["plugins/ loads packages lazily", { "plugins/a.ts": `import semver from "semver";` }, /loads packages lazily/],
   ["plugins/ imports no testing/", { "plugins/a.ts": `import "../testing/mod.ts";` }, /plugins\/ imports core/],
   ["testing/ imports mod.ts alone", { "testing/a.ts": `import "../core/keys.ts";` }, /testing\/ imports mod\.ts/],
+  ["a package imports no file of another", { "codecs/a.ts": `import "../core/keys.ts";` }, /imports @abe\/mq by name/],
+  ["a package imports no other", { "otel/a.ts": `import "../codecs/mod.ts";` }, /imports @abe\/mq by name/],
+  ["a package imports no library but its own", { "otel/a.ts": `import "devalue";` }, /and @opentelemetry\/api/],
+  ["a package imports no builtin", { "codecs/a.ts": `import "node:buffer";` }, /and devalue, @msgpack/],
+  ["nothing imports a package", { "plugins/a.ts": `await import("../codecs/mod.ts");` }, /nothing imports codecs/],
   ["nothing imports tests/", { "plugins/a.ts": `import "../tests/wait.ts";` }, /nothing imports tests/],
   ["nothing loads bench/", { "plugins/a.ts": `await import("../bench/mod.ts");` }, /nothing imports bench/],
   ["nothing imports examples/", { "testing/a.ts": `export * from "../examples/a.ts";` }, /nothing imports examples/],
@@ -126,6 +131,7 @@ describe("the architecture's checker", () => {
       "backends/sqlite/schema.ts": `declare enum Erased { A }\nexport {};`,
       "plugins/b.ts":
         `import "node:fs";\nawait import("../backends/redis.ts");\nawait import("semver");\nawait import(String(1));`,
+      "codecs/a.ts": `import { a } from "@abe/mq";\nimport { parse } from "devalue";\nimport "./b.ts";`,
       "testing/mod.ts": `import { a } from "@abe/mq";\nimport assert from "node:assert/strict";`,
     };
     assert.deepEqual(findViolations(new Map(Object.entries(sources)), own), []);

@@ -14,6 +14,7 @@ import {
 } from "../../core/backend.ts";
 import { MessageQueueError } from "../../core/errors.ts";
 import { compileFilter, everyKey, type KeyMatcher } from "../../core/keys.ts";
+import { type Linked, LinkedList } from "../../core/linked.ts";
 import { DeadLetterList } from "./dead.ts";
 import { Alarm, DueHeap } from "./due.ts";
 import type { Entry, Shared } from "./entry.ts";
@@ -28,7 +29,7 @@ export interface Waiting {
 }
 
 /** A message that a receiver holds. */
-export interface MemoryClaim extends Claim {
+export interface MemoryClaim extends Claim, Linked<MemoryClaim> {
   readonly entry: Entry;
   readonly holder: object;
   readonly lastError: string | undefined;
@@ -56,7 +57,7 @@ export class MemoryGroup {
   #matches: KeyMatcher = () => true;
   #maxAttempts: number = defaultMaxAttempts;
   #expiresMs: number | undefined;
-  readonly #claims = new Set<MemoryClaim>();
+  readonly #claims = new LinkedList<MemoryClaim>();
   /** Never delivered, but behind the cursor: given back, freed by their ordering key, or older than the group. By position. */
   readonly #returned: Fifo<Waiting> = new Fifo();
   /** Delivered before and due, first come first served. */
@@ -119,7 +120,7 @@ export class MemoryGroup {
 
   /** Everything behind the cursor that is not acked. */
   *unacked(): Generator<Entry> {
-    for (const claim of this.#claims) yield claim.entry;
+    for (const claim of this.#claims.items()) yield claim.entry;
     for (const { entry } of this.#returned) yield entry;
     for (const { entry } of this.#retries) yield entry;
     for (const { entry } of this.#delayed.values()) yield entry;
@@ -144,6 +145,7 @@ export class MemoryGroup {
   /** Claims one message that was delivered before, or up to `max` that were not. */
   claim({ holder, max, leaseMs }: Puller): MemoryClaim[] {
     const leaseEndsAt = this.#log.clock.now() + leaseMs;
+    this.#leaseAlarm.set(leaseEndsAt);
     for (let waiting = this.#retries.shift(); waiting !== undefined; waiting = this.#retries.shift()) {
       if (this.#isDue(waiting)) return [this.#hold(waiting, holder, leaseEndsAt)];
     }
@@ -193,29 +195,34 @@ export class MemoryGroup {
 
   #hold({ entry, attempts, error }: Waiting, holder: object, leaseEndsAt: number): MemoryClaim {
     const { id, key, body, contentType, headers, publishedAt, orderingKey } = entry.message;
-    const claim: MemoryClaim = {
+    const made: MemoryClaim = {
       id,
       key,
       // A handler may change bytes that it is given, and the other groups get theirs from here, too.
       body: typeof body === "string" ? body : body.slice(),
-      ...(contentType !== undefined && { contentType }),
       headers,
       publishedAt,
       attempt: attempts + 1,
-      ...(orderingKey !== undefined && { orderingKey }),
       entry,
       holder,
       lastError: error,
       leaseEndsAt,
+      before: undefined,
+      after: undefined,
+      isLinked: false,
+    };
+    const claim = contentType === undefined && orderingKey === undefined ? made : {
+      ...made,
+      ...(contentType !== undefined && { contentType }),
+      ...(orderingKey !== undefined && { orderingKey }),
     };
     this.#claims.add(claim);
-    this.#leaseAlarm.set(leaseEndsAt);
     return claim;
   }
 
   /** Whether a holder still holds a claim. */
   holds(claim: MemoryClaim, holder: object): boolean {
-    return claim.holder === holder && this.#claims.has(claim);
+    return claim.holder === holder && claim.isLinked;
   }
 
   /** Makes a claim's lease end later; says whether it was held. */
@@ -228,7 +235,7 @@ export class MemoryGroup {
 
   /** Settles a claim that is held. */
   settle(settlement: Settlement, claim: MemoryClaim): void {
-    this.#claims.delete(claim);
+    this.#claims.remove(claim);
     const { entry, attempt, lastError } = claim;
     if (settlement.verb === "ack") return this.#leave(entry);
     if (settlement.verb === "release") return this.#giveBack({ entry, attempts: attempt - 1, error: lastError });
@@ -291,7 +298,7 @@ export class MemoryGroup {
   #expireLeases(): void {
     const now = this.#log.clock.now();
     let next = Infinity;
-    for (const claim of this.#claims) {
+    for (const claim of this.#claims.items()) {
       if (claim.leaseEndsAt > now) next = Math.min(next, claim.leaseEndsAt);
       else this.drop(claim);
     }
@@ -300,14 +307,14 @@ export class MemoryGroup {
 
   /** Takes a claim from whoever held it; the attempt counts. */
   drop(claim: MemoryClaim): void {
-    this.#claims.delete(claim);
+    this.#claims.remove(claim);
     this.#retries.push({ entry: claim.entry, attempts: claim.attempt, error: claim.lastError });
     this.wake();
   }
 
   /** A receiver leaves: what it still holds comes again. */
   remove(holder: object): void {
-    for (const claim of this.#claims) if (claim.holder === holder) this.drop(claim);
+    for (const claim of this.#claims.items()) if (claim.holder === holder) this.drop(claim);
     this.consumers.delete(holder);
     this.touch();
   }

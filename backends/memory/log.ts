@@ -31,7 +31,9 @@ export class Log implements Shared {
   readonly #maxLength: number | undefined;
   readonly #dedupWindowMs: number;
   #entries: Entry[] = [];
-  /** Position of the first entry. */
+  /** Position of the first in the array. */
+  #base = 0;
+  /** Position of the first entry; what is before it in the array is cut off with the next half. */
   #start = 0;
   /** Messages that some group has yet to ack, delayed ones included. */
   #retained = 0;
@@ -55,7 +57,7 @@ export class Log implements Shared {
 
   /** Position of the next entry. */
   get end(): number {
-    return this.#start + this.#entries.length;
+    return this.#base + this.#entries.length;
   }
 
   get retained(): number {
@@ -64,7 +66,7 @@ export class Log implements Shared {
 
   /** The entry at a position from `start` to before `end`. */
   at(position: number): Entry {
-    const entry = this.#entries[position - this.#start];
+    const entry = this.#entries[position - this.#base];
     if (entry === undefined) throw new RangeError(`There is no entry at ${position}`);
     return entry;
   }
@@ -197,12 +199,18 @@ export class Log implements Shared {
     let start = this.end;
     for (const group of this.groups.values()) start = Math.min(start, group.cursor);
     const count = start - this.#start;
-    if (this.groups.size === 0 || (count < trimStep && count < this.#entries.length)) return;
-    for (const entry of this.#entries.splice(0, count)) {
+    if (this.groups.size === 0 || count === 0 || (count < trimStep && start < this.end)) return;
+    for (let at = this.#start; at < start; at++) {
+      const entry = this.at(at);
       // What was there before the first group, and that one starts later.
       if (entry.owed === 0) this.#forget(entry);
     }
     this.#start = start;
+    // Moving what is left costs as much as there is left, so it is done only when as much goes.
+    const gone = start - this.#base;
+    if (gone * 2 < this.#entries.length) return;
+    this.#entries = this.#entries.slice(gone);
+    this.#base = start;
   }
 
   /** Ends every timer. */

@@ -55,8 +55,8 @@ export function bury(store: Store, groupId: number, place: Place, { reason, erro
   const position = place.at ?? place.position ?? 0;
   connection.run(
     `insert into dead_letter
-       (group_id, id, key, body, headers, published_at, ordering_key, reason, error, attempts, dead_at)
-     select ?, id, key, body, headers, published_at, ordering_key, ?, ?, ?, ? from ${log} where position = ?`,
+       (group_id, id, key, body, content_type, headers, published_at, ordering_key, reason, error, attempts, dead_at)
+     select ?, id, key, body, content_type, headers, published_at, ordering_key, ?, ?, ?, ? from ${log} where position = ?`,
     groupId,
     storable(reason),
     error === null ? null : storable(error),

@@ -38,7 +38,7 @@ const maxPage = 512;
 const maxBury = 64;
 
 const logColumns =
-  "l.position, l.id, l.key, l.body, l.headers, l.published_at, l.available_at, l.ordering_key, l.only_group";
+  "l.position, l.id, l.key, l.body, l.content_type, l.headers, l.published_at, l.available_at, l.ordering_key, l.only_group";
 
 const compiled = new Map<string, KeyMatcher>();
 
@@ -245,6 +245,7 @@ class Batch {
       id: row.id,
       key: row.key,
       body: decodeBody(row.body),
+      ...(row.content_type !== null && { contentType: row.content_type }),
       headers: decodeHeaders(row.headers),
       publishedAt: row.published_at,
       attempt,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Body } from "../../core/codec.ts";
 import type { DeadLetter, DeadLetterPage, DeadLetterStore } from "../../core/backend.ts";
 import { findGroup } from "./groups.ts";
 import { reservePositions } from "./log.ts";
@@ -13,7 +14,8 @@ interface DeadRow {
   readonly seq: number;
   readonly id: string;
   readonly key: string;
-  readonly body: string;
+  readonly body: Body;
+  readonly content_type: string | null;
   readonly headers: string | null;
   readonly published_at: number;
   readonly ordering_key: string | null;
@@ -23,7 +25,8 @@ interface DeadRow {
   readonly dead_at: number;
 }
 
-const columns = "seq, id, key, body, headers, published_at, ordering_key, reason, error, attempts, dead_at";
+const columns =
+  "seq, id, key, body, content_type, headers, published_at, ordering_key, reason, error, attempts, dead_at";
 
 // Dead letters that one transaction moves or removes.
 const stepRows = 256;
@@ -74,8 +77,8 @@ export class SqliteDeadLetters implements DeadLetterStore {
       for (const [index, seq] of seqs.entries()) {
         // To the end of the log, where only this group looks at it; its age counts from now.
         connection.run(
-          `insert into ${log} (position, id, key, body, headers, published_at, available_at, ordering_key, only_group)
-           select ?, id, key, body, headers, published_at, ?, ordering_key, group_id from dead_letter where seq = ?`,
+          `insert into ${log} (position, id, key, body, content_type, headers, published_at, available_at, ordering_key, only_group)
+           select ?, id, key, body, content_type, headers, published_at, ?, ordering_key, group_id from dead_letter where seq = ?`,
           first + index,
           settings.now(),
           seq,
@@ -152,6 +155,7 @@ function toDeadLetter(group: string, row: DeadRow): DeadLetter {
     id: row.id,
     key: row.key,
     body: decodeBody(row.body),
+    ...(row.content_type !== null && { contentType: row.content_type }),
     headers: decodeHeaders(row.headers),
     publishedAt: row.published_at,
     group,

@@ -14,7 +14,7 @@ export function admitDelayed(store: Store): number {
   const { connection, exchangeId, log, settings } = store;
   const now = settings.now();
   const rows = connection.all<LogRow & { seq: number; due_at: number }>(
-    `select seq, due_at, id, key, body, headers, published_at from delayed
+    `select seq, due_at, id, key, body, content_type, headers, published_at from delayed
      where exchange_id = ? and due_at <= ? order by due_at, seq limit ${maxAdmit}`,
     exchangeId,
     now,
@@ -23,11 +23,13 @@ export function admitDelayed(store: Store): number {
   let position = reservePositions(store, rows.length);
   for (const row of rows) {
     connection.run(
-      `insert into ${log} (position, id, key, body, headers, published_at, available_at) values (?, ?, ?, ?, ?, ?, ?)`,
+      `insert into ${log} (position, id, key, body, content_type, headers, published_at, available_at)
+       values (?, ?, ?, ?, ?, ?, ?, ?)`,
       position++,
       row.id,
       row.key,
       row.body,
+      row.content_type,
       row.headers,
       row.published_at,
       row.due_at,

@@ -13,8 +13,8 @@ import { again, maxSize } from "./writer.ts";
 // Rows by one statement: most of the gain of longer ones, and few texts in the statement cache.
 const rowsAtOnce = 16;
 
-const columns = "position, id, key, body, headers, published_at, ordering_key";
-const width = 7;
+const columns = "position, id, key, body, content_type, headers, published_at, ordering_key";
+const width = 8;
 
 interface Entry {
   readonly messages: readonly Message[];
@@ -181,12 +181,14 @@ export class Publisher {
       if (message.deduplicate) this.#remember(message.id, now);
       if (message.deliverAt === undefined || !isLater(message)) continue;
       connection.run(
-        "insert into delayed (exchange_id, due_at, id, key, body, headers, published_at) values (?, ?, ?, ?, ?, ?, ?)",
+        `insert into delayed (exchange_id, due_at, id, key, body, content_type, headers, published_at)
+         values (?, ?, ?, ?, ?, ?, ?, ?)`,
         exchangeId,
         wholeMs(message.deliverAt),
         message.id,
         message.key,
-        encodeBody(String(message.body)),
+        encodeBody(message.body),
+        message.contentType ?? null,
         encodeHeaders(message.headers),
         wholeMs(message.publishedAt),
       );
@@ -232,9 +234,10 @@ function fill(values: Value[], at: number, position: number, message: Message | 
   values[at] = position;
   values[at + 1] = message.id;
   values[at + 2] = message.key;
-  values[at + 3] = encodeBody(String(message.body));
-  values[at + 4] = encodeHeaders(message.headers);
-  values[at + 5] = wholeMs(message.publishedAt);
-  values[at + 6] = message.orderingKey ?? null;
+  values[at + 3] = encodeBody(message.body);
+  values[at + 4] = message.contentType ?? null;
+  values[at + 5] = encodeHeaders(message.headers);
+  values[at + 6] = wholeMs(message.publishedAt);
+  values[at + 7] = message.orderingKey ?? null;
   return at + width;
 }

@@ -19,6 +19,7 @@ export const applicationId = 0x4142454d;
  *   has a claim on.
  * - `claim.due_at`: when it may be handed out (again): the end of the lease, the end of a delay, 0 for at once, null while it is held back
  *   behind its ordering key. `token` is null while nobody holds it. `attempt` counts hand-outs.
+ * - `body` is text, or the bytes of a body that is no text; `content_type` says what it is, null for JSON.
  * - `log_N.only_group`: set on a replayed dead letter, which the other groups skip. `available_at`: where it differs from `published_at`.
  */
 export const migrations: readonly string[] = [
@@ -71,7 +72,8 @@ export const migrations: readonly string[] = [
     due_at integer not null,
     id text not null,
     key text not null,
-    body text not null,
+    body any not null,
+    content_type text,
     headers text,
     published_at integer not null
   ) strict;
@@ -82,7 +84,8 @@ export const migrations: readonly string[] = [
     group_id integer not null,
     id text not null,
     key text not null,
-    body text not null,
+    body any not null,
+    content_type text,
     headers text,
     published_at integer not null,
     ordering_key text,
@@ -121,7 +124,8 @@ export function createLog(exchangeId: number): string {
     position integer primary key,
     id text not null,
     key text not null,
-    body text not null,
+    body any not null,
+    content_type text,
     headers text,
     published_at integer not null,
     available_at integer,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Body } from "../../core/codec.ts";
 import type { Connection } from "./connection.ts";
 import type { Settings } from "./options.ts";
 import type { Signals } from "./signals.ts";
@@ -29,7 +30,8 @@ export interface LogRow {
   readonly position: number;
   readonly id: string;
   readonly key: string;
-  readonly body: string;
+  readonly body: Body;
+  readonly content_type: string | null;
   readonly headers: string | null;
   readonly published_at: number;
   readonly available_at: number | null;
@@ -55,17 +57,19 @@ const escape = "\u001b";
 const escapeCode = 0x1b;
 
 /**
- * A body as it is stored. One that is JSON is stored as it is, for people who look into the file. Anything else may hold what SQLite's text
+ * A body as it is stored. Bytes are, and so is text that is JSON, for people who look into the file. Other text may hold what SQLite's text
  * cannot: the character that ends a string in C, or half a surrogate pair.
  */
-export function encodeBody(body: string): string {
+export function encodeBody(body: Body): Body {
+  if (typeof body !== "string") return body;
   if (!body.includes("\0") && body.charCodeAt(0) !== escapeCode && body.isWellFormed()) return body;
   return escape + JSON.stringify(body);
 }
 
 /** A body as it was given. */
-export function decodeBody(text: string): string {
-  return text.charCodeAt(0) === escapeCode ? JSON.parse(text.slice(1)) as string : text;
+export function decodeBody(stored: Body): Body {
+  if (typeof stored !== "string") return stored;
+  return stored.charCodeAt(0) === escapeCode ? JSON.parse(stored.slice(1)) as string : stored;
 }
 
 /** A time or duration as the whole number that is stored; one that is too long for a number is as good as never. */

@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { type Cli, openCliQueue } from "../context.ts";
 import { CliError, errorText, exitCodeFor, exitCodes } from "../exit.ts";
-import { readLines } from "../lines.ts";
+import { readLines, until } from "../lines.ts";
 import { Progress } from "../progress.ts";
 import { interruption } from "../signals.ts";
 import { formatDuration, formatNumber, plural } from "../style.ts";
@@ -135,12 +135,10 @@ async function publishLines(
     total: source.size,
     ...(process.stderr.isTTY && !flags.json && { write: (text: string) => void process.stderr.write(text) }),
   });
-  const stop = () => source.stream.destroy();
-  signal.addEventListener("abort", stop);
   const sender = new Sender(queue, progress, flags.timeout);
   let number = 0;
   try {
-    for await (const lines of readLines(source.stream, (bytes) => progress.done += bytes)) {
+    for await (const lines of readLines(until(source.stream, signal), (bytes) => progress.done += bytes)) {
       for (const line of lines) {
         number++;
         if (line.trim() === "") continue;
@@ -154,10 +152,10 @@ async function publishLines(
     // What was read before is on its way; how much of it arrived is worth knowing.
     const failure = await sender.end().then(() => error, (sending: unknown) => sending);
     progress.clear();
-    if (!signal.aborted) throw withCount(failure, progress.count, flags.file);
+    throw withCount(failure, progress.count, flags.file);
   } finally {
-    signal.removeEventListener("abort", stop);
     source.stream.destroy();
+    cli.mustLeave = flags.file === undefined;
     progress.clear();
   }
   report(cli, flags, progress);

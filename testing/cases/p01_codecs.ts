@@ -105,4 +105,39 @@ export const codecCases: readonly ConformanceCase[] = [
       assert.equal(json?.contentType, undefined, "JSON has no content type");
     },
   },
+  {
+    name: "what no codec reads is a dead letter, whole, and its neighbours arrive",
+    promise: 9,
+    needs: ["deadLetters"],
+    async run(context) {
+      const turned = await context.open({ codec: turnedCodec });
+      await context.a.publish("kit.message", { n: 0 });
+      await turned.publish("kit.message", { n: 1 }, { headers: { kind: "turned" } });
+      await context.a.publish("kit.message", { n: 2 });
+      const consumer = context.b.consume<KitPayload>();
+      const seen = [
+        (await context.next(consumer, "the payload before")).n,
+        (await context.next(consumer, "the payload behind")).n,
+      ];
+      await context.leave(consumer);
+      each(seen, [0, 2], "what can be read");
+      const { deadLetters: [letter] } = await context.b.deadLetters.list("default");
+      assert.equal(letter?.reason, "undecodable");
+      assert.equal(letter.contentType, turnedCodec.contentType);
+      assert.ok(letter.body instanceof Uint8Array, "bytes come as bytes");
+      assert.deepEqual([...letter.body], [...turnedCodec.encode({ n: 1 })], "the whole body");
+      assert.deepEqual({ ...letter.headers }, { kind: "turned" });
+      // Whoever has the codec gets it, once it is replayed.
+      const reader = await context.open({ codecs: [turnedCodec] });
+      assert.equal(await reader.deadLetters.replay("default", [letter.id]), 1);
+      // What the loop above had in hand when it was left comes again, too.
+      const again = reader.consume<KitPayload>();
+      const replayed = [
+        (await context.next(again, "the first of two")).n,
+        (await context.next(again, "the second of two")).n,
+      ];
+      each(replayed, [1, 2], "what was replayed, and what was given back");
+      await context.leave(again);
+    },
+  },
 ];

@@ -16,6 +16,12 @@ const clients: Readonly<Record<string, readonly string[]>> = {
   redis: ["redis"],
 };
 
+/** The packages of the workspace that are used as libraries, with the one library that each is made for. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  codecs: ["devalue", "@msgpack/msgpack"],
+  otel: ["@opentelemetry/api"],
+};
+
 /** Names of the package's own modules, as `deno.json` exports them. */
 export type OwnNames = Readonly<Record<string, string>>;
 
@@ -72,13 +78,14 @@ function packageName(name: string): string {
   return /^(?:@[^/@]+\/)?[^/@]+/.exec(name)?.[0] ?? name;
 }
 
-const outside = ["tests", "bench", "examples", "cli"];
+const outside = ["tests", "bench", "examples", "cli", "codecs", "otel"];
 
 // Where the kit starts processes of its own, which then load the backend by the URL that the harness gives.
 const workers = new Set(["testing/child.ts", "testing/workers.ts"]);
 
-function wrongImport(from: string, { lazy }: Import, target: Target): string | undefined {
+function wrongImport(from: string, { lazy, specifier }: Import, target: Target): string | undefined {
   const part = from.split("/")[0] ?? "";
+  if (Object.hasOwn(packages, part)) return wrongInPackage(part, specifier, target);
   if (target.kind === "jsr") return "the library imports nothing from JSR";
   if (target.kind === "url") return "the library imports no URL";
   if (target.kind === "builtin" && /^(?:node:)?process$/.test(target.name)) {
@@ -122,6 +129,15 @@ function wrongInBackend(from: string, target: Target, into: string): string | un
     return backendOf(target.path) === name ? undefined : "a backend never imports another";
   }
   return "a backend imports core/, its client library and zod";
+}
+
+// A package of the workspace is to the main one what any other package is.
+function wrongInPackage(part: string, specifier: string | undefined, target: Target): string | undefined {
+  const allowed = packages[part] ?? [];
+  const wrong = `the package ${part} imports @abe/mq by name, and ${allowed.join(", ")}`;
+  if (target.kind === "registry") return allowed.includes(packageName(target.name)) ? undefined : wrong;
+  if (target.kind !== "file") return wrong;
+  return target.path.startsWith(`${part}/`) || specifier?.startsWith("@abe/mq") ? undefined : wrong;
 }
 
 type Resolve = (from: string, each: Import) => Target;

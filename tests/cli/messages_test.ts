@@ -88,6 +88,24 @@ describe("mq publish and mq consume", () => {
     assert.equal(retained, 2);
   });
 
+  it("publish what comes as it comes, and tell at SIGINT that there may be more", { timeout }, async () => {
+    using place = new Place();
+    await using publisher = place.start(["publish", "a"]);
+    publisher.write(`{"n":1}\n{"n":2}\n`);
+    await using consumer = place.start(["consume", "--payload"]);
+    await consumer.line(/"n":2/);
+    publisher.kill("SIGINT");
+    const { code, stdout, stderr } = await publisher.exited;
+    assert.deepEqual([code, stderr], [130, "error: Interrupted: the rest was not published\n"]);
+    assert.match(stdout, /^Published 2 messages in /);
+    consumer.kill("SIGTERM");
+    assert.equal((await consumer.exited).code, 0);
+    // An error ends it, too, while its input is open still.
+    await using wrong = place.start(["publish", "a"]);
+    wrong.write("{\n");
+    assert.equal((await wrong.exited).code, 2);
+  });
+
   it("consume for a group with a filter, and end when no message comes", { timeout }, async () => {
     using place = new Place();
     const flags = ["--group", "billing", "--keys", "order.*", "--timeout", "300ms"];

@@ -50,7 +50,9 @@ export async function runChecks(jobs: number, temporary: string): Promise<Part[]
       name: "publishable",
       args: ["publish", "--dry-run", "--allow-dirty", "--no-check", ...config],
     },
-    { name: "docs", args: ["doc", "--lint", ...config, ...entryPoints()] },
+    { name: "docs", args: ["doc", "--lint", ...config, ...entryPoints().filter((path) => !path.startsWith("otel"))] },
+    // Types of the OpenTelemetry API are in its options, and are not ours to document.
+    { name: "docs of otel", args: ["doc", "--lint", "--no-npm", ...config, "mod.ts", "otel/mod.ts"] },
     { name: "lint", args: ["lint", ...config] },
     { name: "format", args: ["fmt", "--check", ...config] },
   ];

@@ -103,7 +103,7 @@ void it(
       const seen = new Map<string, number>();
       while (seen.size < 3) {
         for (const claim of await receiver.pull({ max: 10, signal: forever })) {
-          seen.set(claim.body, claim.attempt);
+          seen.set(String(claim.body), claim.attempt);
           await ack(receiver, [claim]);
         }
       }
@@ -214,7 +214,9 @@ void it(
       const receiver = await backend.receive({ group: "g", leaseMs: 60_000 });
       const messages = Array.from({ length: 400 }, (_, n) => createMessage(`key.${n % 10}`, { n }));
       await backend.publishMany(messages);
-      const bodies = (await take(receiver, 400)).map(({ key, body }) => [key, JSON.parse(body).n as number] as const);
+      const bodies = (await take(receiver, 400)).map(({ key, body }) =>
+        [key, JSON.parse(String(body)).n as number] as const
+      );
       for (let k = 0; k < 10; k++) {
         const numbers = bodies.flatMap(([key, n]) => key === `key.${k}` ? [n] : []);
         assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b));

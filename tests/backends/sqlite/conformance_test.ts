@@ -22,6 +22,7 @@ testBackend({
     atomicBatch: true,
     stats: true,
     durable: true,
+    codecs: true,
   },
   child: new URL("./shared_file.ts", import.meta.url).href,
   environment: {
