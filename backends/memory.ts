@@ -26,6 +26,7 @@ import { MessageQueueError } from "../core/errors.ts";
 import { type Logger, loggerFromEnv, silentLogger } from "../core/logger.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
+import { storedAtOnce } from "../core/publisher.ts";
 import { onAbort } from "../core/signals.ts";
 import { MemoryDeadLetters, MemoryGroups } from "./memory/administration.ts";
 import { type Clock, systemClock } from "./memory/due.ts";
@@ -55,9 +56,6 @@ export interface MemoryOptions {
   /** The clock and its timers, for tests. */
   readonly clock?: Clock;
 }
-
-// What every publish resolves with: a message in memory needs no promise of its own.
-const stored: Promise<void> = Promise.resolve();
 
 // Shared stores by name; each lives as long as a backend uses it. The options are those of the first.
 const stores = new Map<string, { readonly log: Log; users: number }>();
@@ -145,7 +143,7 @@ export class MemoryBackend implements DurableBackend {
     try {
       this.#checkOpen();
       this.#log.publish(messages);
-      return stored;
+      return storedAtOnce;
     } catch (error) {
       return Promise.reject(error);
     }

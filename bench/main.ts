@@ -11,7 +11,6 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { parseArgs } from "node:util";
 import { installPeers } from "./peers.ts";
 import { type Effort, full, growths, ladders, quick } from "./plan.ts";
@@ -33,7 +32,7 @@ const { values } = parseArgs({
   },
 });
 
-async function measure(results: Results, effort: Effort): Promise<void> {
+async function measure(results: Results, effort: Effort, save: () => void): Promise<void> {
   const parts = values.parts.split(",");
   const backends = values.only.split(",") as BackendName[];
   const say = (line: string) => console.log(line);
@@ -46,11 +45,13 @@ async function measure(results: Results, effort: Effort): Promise<void> {
     const ladder = ladders.find(mine);
     if (parts.includes("ladder") && ladder !== undefined) {
       replace(results.rows, mine, await runLadder(ladder, effort, server, say));
+      save();
     }
     if (parts.includes("growth")) replace(results.growth, mine, await runGrowth(backend, effort, server, say));
     if (parts.includes("processes") && backend !== "memory") {
       replace(results.processes, mine, await runProcesses(backend, effort, server, say));
     }
+    save();
   }
   if (parts.includes("costs")) {
     const { startup, idle } = await runCosts(backends, effort, server, say);
@@ -110,11 +111,12 @@ if (values.report) {
     idle: before?.idle ?? [],
     date: new Date().toISOString().slice(0, 10),
     commit: describeCommit(),
-    command: ["deno task bench", ...process.argv.slice(2)].join(" "),
+    // What is measured in parts is one run with the same settings.
+    command: values.quick ? "deno task bench --quick" : "deno task bench",
     rounds: effort.rounds,
-    machine: describeMachine(effort.runtimes),
+    machine: describeMachine(values.quick ? effort.runtimes : runtimes),
   };
-  await measure(results, effort);
+  await measure(results, effort, () => write(results, folder));
   write(results, folder);
   console.log(`Done in ${((performance.now() - start) / 60_000).toFixed(1)} minutes: ${join(folder, "README.md")}`);
 }

@@ -9,6 +9,7 @@ import { growths, ladders, loads } from "./plan.ts";
 import type { Results } from "./results.ts";
 import type { CostRow, Row } from "./runner.ts";
 import { runtimes } from "./runtimes.ts";
+import { targetTable } from "./targets.ts";
 import { median, numbers, short, spread } from "./stats.ts";
 import type { BackendName } from "./subjects/mod.ts";
 
@@ -35,7 +36,13 @@ export function report(results: Results, notes: string): string {
       machine.versions.join(", ")
     }. Client and server share the machine.`,
     `Each figure is the median of ${results.rounds} rounds; in each round every candidate takes its turn in a process of its own. In`,
-    "brackets: the ratio to the row in bold, and ± half the distance between the lowest and the highest round. Trust ratios, not rates.",
+    "brackets: the ratio to the row in bold, and ± half the distance between the lowest and the highest round; for CPU time, which other",
+    "programs on the machine disturb least, the inverse ratio, so that more is better everywhere. Trust ratios, not rates.",
+    "",
+    "## Targets",
+    "",
+    "Ratios; ✗ where a target is missed.",
+    ...table(targetTable(results)[0] ?? [], targetTable(results).slice(1)),
     "",
     notes.trim(),
     ...ladders.filter(({ backend }) => results.rows.some((row) => row.backend === backend)).flatMap((ladder) => [
@@ -81,17 +88,29 @@ function throughputTable(rows: readonly Row[], backend: BackendName, base: strin
     const found = numbers(row.throughput, value);
     return found.length === 0 ? "" : short(median(found));
   };
+  const cpu = (row: Row, base: Row | undefined) => {
+    const mine = median(numbers(row.throughput, (round) => round.through?.cpuUs));
+    const theirs = median(numbers(base?.throughput ?? [], (round) => round.through?.cpuUs));
+    return Number.isFinite(mine) ? `${short(mine)} (${(theirs / mine).toFixed(2)})` : "";
+  };
   const latency = (row: Row, which: "p50" | "p99") =>
     row.latency.length === 0 ? "" : median(row.latency.map((each) => each[which])).toFixed(2);
   return [
     "",
     `### ${titles[backend]} on ${runtime === "none" ? "" : runtime[0]?.toUpperCase()}${runtime.slice(1)}, 200 bytes`,
     ...table(
-      ["messages a second", ...phases.map((phase) => phaseNames[phase]), "CPU µs", "peak MB", "p50 ms", "p99 ms"],
+      [
+        "messages a second",
+        ...phases.map((phase) => phaseNames[phase]),
+        "CPU µs end to end",
+        "peak MB",
+        "p50 ms",
+        "p99 ms",
+      ],
       mine.map((row) => [
         row === baseRow ? `**${row.subject}**` : row.subject,
         ...phases.map((phase) => cell(row, baseRow, phase)),
-        of(row, (round) => round.through?.cpuUs),
+        cpu(row, baseRow),
         of(row, (round) => round.peakMb),
         latency(row, "p50"),
         latency(row, "p99"),

@@ -27,6 +27,12 @@ export interface PublishLimits {
   readonly timeoutMs: number;
 }
 
+/**
+ * What a backend may return from `publishMany` when the messages are stored by then: there is nothing to wait for, and a promise for each
+ * message would cost more than the message.
+ */
+export const storedAtOnce: Promise<void> = Promise.resolve();
+
 // Deadlines are looked at this often, all by one timer: a timer for each message would cost more than the message.
 const sweepMs = 250;
 
@@ -87,6 +93,11 @@ export class Publisher {
    *   throws when trying again is no use.
    */
   publish<T>(messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
+    const sent = this.#options.send(messages, limits.signal);
+    return sent === storedAtOnce ? Promise.resolve(value) : this.#supervise(sent, messages, limits, value);
+  }
+
+  #supervise<T>(sent: Promise<void>, messages: readonly Message[], limits: PublishLimits, value: T): Promise<T> {
     return new Promise((resolve, reject) => {
       const publication = new Publication(messages, limits, value, resolve as (value: unknown) => void, reject);
       this.#pending.add(publication);
@@ -95,7 +106,7 @@ export class Publisher {
       if (signal !== undefined) {
         publication.forget = onAbort(signal, () => this.#settle(publication, { error: signal.reason }));
       }
-      this.#options.send(messages, signal).then(
+      sent.then(
         () => {
           if (this.#troubled) this.#report();
           this.#settle(publication);

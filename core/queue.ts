@@ -343,7 +343,7 @@ export class MessageQueue implements AsyncDisposable {
 
   #message(key: string, payload: Payload, options: PublishOptions): Message {
     this.#checkOpen();
-    checkPublish(this.capabilities, options);
+    if (options !== noOptions) checkPublish(this.capabilities, options);
     const message = createMessage(key, payload, options, this.#codecs.encode);
     if (isDurable(this.backend)) return message;
     const plain: OutgoingPlain = { ...message, payload };
