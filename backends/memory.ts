@@ -32,6 +32,7 @@ import { MemoryDeadLetters, MemoryGroups } from "./memory/administration.ts";
 import { type Clock, systemClock } from "./memory/due.ts";
 import type { MemoryClaim, MemoryGroup, Puller } from "./memory/group.ts";
 import { Log } from "./memory/log.ts";
+import { joinStore, leaveStore } from "./memory/stores.ts";
 
 /** Options of {@linkcode MemoryBackend}. */
 export interface MemoryOptions {
@@ -56,9 +57,6 @@ export interface MemoryOptions {
   /** The clock and its timers, for tests. */
   readonly clock?: Clock;
 }
-
-// Shared stores by name; each lives as long as a backend uses it. The options are those of the first.
-const stores = new Map<string, { readonly log: Log; users: number }>();
 
 /**
  * A queue in this process's own memory.
@@ -112,7 +110,7 @@ export class MemoryBackend implements DurableBackend {
     const make = () => new Log({ maxLength, maxAgeMs, dedupWindowMs, clock });
     this.#store = store;
     this.#logger = logger;
-    this.#log = store === undefined ? make() : share(store, make);
+    this.#log = store === undefined ? make() : joinStore(store, make);
     this.groups = new MemoryGroups(this.#log);
     this.deadLetters = new MemoryDeadLetters(this.#log);
   }
@@ -176,9 +174,7 @@ export class MemoryBackend implements DurableBackend {
     if (this.#disposed) return;
     this.#disposed = true;
     for (const receiver of [...this.#receivers]) await receiver.close();
-    const shared = this.#store === undefined ? undefined : stores.get(this.#store);
-    if (shared !== undefined && --shared.users > 0) return;
-    if (this.#store !== undefined) stores.delete(this.#store);
+    if (this.#store !== undefined && leaveStore(this.#store) > 0) return;
     this.#log.dispose();
     this.#logger.debug("Memory: the store is gone");
   }
@@ -190,13 +186,6 @@ export class MemoryBackend implements DurableBackend {
 
 export type { Clock };
 export default MemoryBackend;
-
-function share(name: string, make: () => Log): Log {
-  const store = stores.get(name) ?? { log: make(), users: 0 };
-  store.users++;
-  stores.set(name, store);
-  return store.log;
-}
 
 /** A place in a group. */
 class MemoryReceiver implements Receiver {

@@ -6,6 +6,9 @@
 
 import { getMessageQueueBackend, type MessageQueueBackend, processEnv, silentLogger } from "@abe/mq";
 
+/** Where this module is, in whatever form the package is installed. */
+export const verifyChildUrl: string = import.meta.url;
+
 /** The variable that tells the process which backend. */
 export const targetVariable = "ABE_MQ_VERIFY_BACKEND";
 

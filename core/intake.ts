@@ -222,6 +222,9 @@ export class Intake implements Holder {
     if (waiter !== undefined) {
       if (held) waiter.resolve();
       else waiter.reject(error ?? leaseLost(`Cannot ${verb}`));
+    } else if (error instanceof MessageQueueError && error.code === "exhausted") {
+      // There is no place for what can never be handled; giving it out again and again would be no better.
+      this.#fail(error);
     } else if (!held) {
       const why = error === undefined ? "its lease was lost" : describeError(error);
       this.#source.logger.warn(`Message ${delivery.id} of group "${this.group}" comes again: ${verb}: ${why}`);

@@ -40,7 +40,8 @@ export interface MessageQueueOptions extends CodecOptions {
   readonly logger?: Logger;
   /**
    * A queue that takes the dead letters of a backend that has none of its own, under the key `dead.GROUP`, with the headers
-   * `abe-mq-reason`, `abe-mq-error`, `abe-mq-attempts` and `abe-mq-group`. It is not closed with this one.
+   * `abe-mq-reason`, `abe-mq-error`, `abe-mq-attempts` and `abe-mq-group`. A payload that was not written as JSON is there as
+   * `{ text }` or `{ base64 }`, its content type in `abe-mq-carried-type`. It is not closed with this one.
    */
   readonly deadLetters?: Publishes;
   /** Told of each change of state. */

@@ -19,7 +19,7 @@ import {
 import { bodyText } from "./carrier.ts";
 import { jsonCodec, type Payload } from "./codec.ts";
 import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
-import { type Headers, keyHeader } from "./message.ts";
+import { contentTypeHeader, type Headers, keyHeader } from "./message.ts";
 import type { Publishes } from "./options.ts";
 import type { OutgoingPlain } from "./outbox.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
@@ -108,9 +108,12 @@ export function openPlain(
 function buryIn(queue: Publishes | undefined): BuryPlain {
   if (queue === undefined) return undefined;
   return async ({ group, payload, headers, reason, error, attempts }) => {
+    const { [contentTypeHeader]: contentType, ...rest } = headers;
     await queue.publish(`dead.${group}`, payload, {
       headers: {
-        ...headers,
+        ...rest,
+        // The payload is then the carrier, as it came: the other queue has codecs of its own.
+        ...(contentType !== undefined && { "abe-mq-carried-type": contentType }),
         "abe-mq-group": group,
         "abe-mq-reason": reason,
         "abe-mq-attempts": String(attempts),

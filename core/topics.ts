@@ -51,6 +51,8 @@ export type TopicOutput<T extends TopicDefinitions, K extends TopicKey<T>> = Ext
   object
 >;
 
+const brand: unique symbol = Symbol.for("@abe/mq/InvalidPayloadError") as never;
+
 /**
  * A payload that is not what its topic says. Its message counts the issues and quotes none, as they may quote the payload.
  *
@@ -78,6 +80,17 @@ export class InvalidPayloadError extends MessageQueueError {
     super("invalid_payload", `${action} ${JSON.stringify(key)}: its payload is invalid (${count})`);
     this.name = "InvalidPayloadError";
     this.issues = issues;
+    Object.defineProperty(this, brand, { value: true });
+  }
+
+  /**
+   * Whether `value` is such an error, of this or of another copy of the package.
+   *
+   * @param value Anything.
+   * @returns Whether it is one.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === "object" && value !== null && Reflect.get(value, brand) === true;
   }
 }
 

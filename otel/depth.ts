@@ -5,7 +5,8 @@
  */
 
 import type { GroupStats, MessageQueue } from "@abe/mq";
-import { type Attributes, type BatchObservableResult, type MeterProvider, metrics } from "@opentelemetry/api";
+import { type BatchObservableResult, type MeterProvider, metrics } from "@opentelemetry/api";
+import type { AttributeValues, MeterSource } from "./providers.ts";
 import { scope } from "./telemetry.ts";
 
 /** Options of {@linkcode observeDepth}. */
@@ -15,13 +16,13 @@ export interface DepthOptions {
    *
    * @default {the global one}
    */
-  readonly meterProvider?: MeterProvider;
+  readonly meterProvider?: MeterSource;
   /**
    * Further attributes of all gauges.
    *
    * @default {{}}
    */
-  readonly attributes?: Attributes;
+  readonly attributes?: AttributeValues;
 }
 
 const states: readonly (readonly [state: string, count: (stats: GroupStats) => number])[] = [
@@ -52,8 +53,8 @@ const states: readonly (readonly [state: string, count: (stats: GroupStats) => n
  * ```
  */
 export function observeDepth(queue: MessageQueue, options: DepthOptions = {}): Disposable {
-  const { meterProvider = metrics.getMeterProvider(), attributes: own = {} } = options;
-  const meter = meterProvider.getMeter(scope);
+  const { meterProvider, attributes: own = {} } = options;
+  const meter = (meterProvider as MeterProvider | undefined ?? metrics.getMeterProvider()).getMeter(scope);
   const retained = meter.createObservableGauge("abe_mq.retained", {
     unit: "{message}",
     description: "Messages that are stored",

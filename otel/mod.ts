@@ -18,4 +18,5 @@
  */
 
 export { type DepthOptions, observeDepth } from "./depth.ts";
+export type { AttributeValues, MeterSource, TracerSource } from "./providers.ts";
 export { telemetry, type TelemetryOptions } from "./telemetry.ts";

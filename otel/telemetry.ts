@@ -23,6 +23,7 @@ import {
   type Tracer,
   type TracerProvider,
 } from "@opentelemetry/api";
+import type { AttributeValues, MeterSource, TracerSource } from "./providers.ts";
 import { errorType, metricAttributes, type Operation, spanAttributes } from "./attributes.ts";
 
 /** The name of this package among the instrumentations. */
@@ -35,13 +36,13 @@ export interface TelemetryOptions {
    *
    * @default {the global one}
    */
-  readonly tracerProvider?: TracerProvider;
+  readonly tracerProvider?: TracerSource;
   /**
    * Where metrics go.
    *
    * @default {the global one}
    */
-  readonly meterProvider?: MeterProvider;
+  readonly meterProvider?: MeterSource;
   /**
    * How the span of handling a message belongs to the one of publishing it: a link between two traces, or one trace for both.
    *
@@ -53,7 +54,7 @@ export interface TelemetryOptions {
    *
    * @default {{}}
    */
-  readonly attributes?: Attributes;
+  readonly attributes?: AttributeValues;
 }
 
 // The conventions' advice for durations, in seconds.
@@ -99,10 +100,10 @@ class Recorder {
   readonly #process: Histogram;
 
   constructor({ tracerProvider, meterProvider, relation, attributes = {} }: TelemetryOptions) {
-    this.#tracer = (tracerProvider ?? trace.getTracerProvider()).getTracer(scope);
+    this.#tracer = (tracerProvider as TracerProvider | undefined ?? trace.getTracerProvider()).getTracer(scope);
     this.#attributes = attributes;
     this.#parents = relation === "parent";
-    const meter = (meterProvider ?? metrics.getMeterProvider()).getMeter(scope);
+    const meter = (meterProvider as MeterProvider | undefined ?? metrics.getMeterProvider()).getMeter(scope);
     const duration = { unit: "s", advice: { explicitBucketBoundaries: buckets } };
     this.#sent = meter.createCounter("messaging.client.sent.messages", {
       unit: "{message}",

@@ -111,6 +111,26 @@ export class Broker {
     }
   }
 
+  /**
+   * Sends commands as one (MULTI, EXEC): all are done or none.
+   *
+   * @param partition Where.
+   * @param commands The commands.
+   * @param action What they are for, for the text of an error.
+   */
+  async transaction(partition: number, commands: readonly (readonly string[])[], action: string): Promise<void> {
+    const connection = this.open(partition) ?? await this.#commands(partition, action);
+    // In one tick: nobody else's command comes between. One that is refused makes EXEC do nothing, and its own error says why.
+    const sent = [["MULTI"], ...commands, ["EXEC"]].map((command) => connection.send(command));
+    const replies = await Promise.allSettled(sent);
+    const refused = replies.find((reply) => reply.status === "rejected");
+    if (refused !== undefined) throw await this.#failed(refused.reason, partition, action);
+    const last = replies.at(-1);
+    const done = last?.status === "fulfilled" && Array.isArray(last.value) ? last.value : [];
+    const failure = done.find((reply) => reply instanceof Error);
+    if (failure !== undefined) throw await this.#failed(failure, partition, action);
+  }
+
   /** The connection for a partition's commands, if it is open: for what is sent message by message. Map what it rejects by `fail`. */
   open(partition: number): Connection | undefined {
     const connection = this.#live[partition];

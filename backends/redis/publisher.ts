@@ -14,6 +14,9 @@ import { encodeMessage } from "./record.ts";
 const batchMessages = 512;
 const batchChars = 1 << 20;
 
+// Lua copies each message twice: for long ones that costs more than commands of their own.
+const longChars = 2_000;
+
 interface Call {
   readonly messages: readonly Message[];
   readonly resolve: () => void;
@@ -143,8 +146,16 @@ export class Publisher {
     const { maxLength, dedupWindowMs } = this.#broker.settings;
     if (maxLength === 0 && calls.every(({ messages }) => messages.every(isPlain))) {
       const texts: string[] = [];
-      for (const { messages } of calls) for (const message of messages) texts.push(encodeMessage(message));
-      await this.#run("publishPlain", partition, texts);
+      let chars = 0;
+      for (const { messages } of calls) {
+        for (const message of messages) chars += texts[texts.push(encodeMessage(message)) - 1]?.length ?? 0;
+      }
+      if (chars / texts.length > longChars && this.#broker.settings.minReplicas === 0) {
+        const stream = this.#targets[partition]?.stream ?? "";
+        await this.#broker.transaction(partition, texts.map((text) => ["XADD", stream, "*", "m", text]), "publish");
+      } else {
+        await this.#run("publishPlain", partition, texts);
+      }
       return undefined;
     }
     const share = maxLength === 0 ? 0 : Math.ceil(maxLength / this.#broker.partitions.length);

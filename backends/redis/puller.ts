@@ -17,9 +17,6 @@ import { decodeMessage, type StoredMessage } from "./record.ts";
 /** How long a partition that could not be reached is left alone while others can, in milliseconds. */
 const againMs = 200;
 
-/** So long after a pull, in milliseconds, the other reads of it are ended, unless another pull wants them. */
-const lingerMs = 20;
-
 /** What a puller is made of. */
 export interface PullerOptions {
   readonly broker: Broker;
@@ -45,16 +42,12 @@ export class Puller {
   readonly #lossy = new Map<number, number>();
   /** Claimed beyond what was asked for, as several partitions answered at once. */
   #spare: RedisClaim[] = [];
-  /** Reads of several servers that go on from one pull to the next. */
-  readonly #standing = new Map<Reader, Promise<void>>();
-  /** Aborted when those reads are to end, for one that has not begun to block. */
-  #ending = new AbortController();
-  #failure: { readonly error: unknown } | undefined;
-  #arrived: () => void = ignore;
-  #linger: ReturnType<typeof setTimeout> | undefined;
+  /** Ends the wait that is under way. */
+  #end: () => void = ignore;
   #filter = "";
   #matches: KeyMatcher = () => true;
   #stopped = false;
+  #pulling: Promise<unknown> = Promise.resolve();
 
   /** @param options What it is made of. */
   constructor(options: PullerOptions) {
@@ -65,7 +58,13 @@ export class Puller {
   }
 
   /** See `Receiver.pull`. */
-  async pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
+  pull(options: PullOptions): Promise<readonly Claim[]> {
+    const pulling = this.#pull(options);
+    this.#pulling = pulling.catch(ignore);
+    return pulling;
+  }
+
+  async #pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
     while (!this.#stopped && !signal.aborted) {
       if (this.#spare.length > 0) return this.#spare.splice(0, max);
       try {
@@ -98,10 +97,9 @@ export class Puller {
   /** Ends every wait. Resolves when nothing arrives any more. @returns What was claimed and not handed out. */
   async stop(): Promise<readonly RedisClaim[]> {
     this.#stopped = true;
-    clearTimeout(this.#linger);
-    this.#arrived();
+    this.#end();
     await Promise.all((this.#readers ?? []).map((reader) => reader.stop()));
-    await Promise.all(this.#standing.values());
+    await this.#pulling;
     return this.#spare.splice(0);
   }
 
@@ -155,7 +153,7 @@ export class Puller {
     const unblock = () => void only.unblock();
     signal.addEventListener("abort", unblock);
     try {
-      const reply = await only.read(Math.ceil(max / this.#broker.partitions.length), signal);
+      const reply = await only.read(Math.ceil(max / this.#broker.partitions.length), signal, true);
       return await this.#take(reply, sentAt);
     } catch (error) {
       return this.#lose(0, error);
@@ -164,67 +162,54 @@ export class Puller {
     }
   }
 
-  // Each reader waits for itself. Ending all the others for what one brought, and beginning again, would cost a busy consumer two round
-  // trips for each server and pull, so reads stand for a moment.
+  // First all servers are asked what they have, so that none is passed over; then all are waited for, until one has something.
   async #pullAll(readers: readonly Reader[], max: number, signal: AbortSignal): Promise<RedisClaim[]> {
-    clearTimeout(this.#linger);
     const share = Math.ceil(max / readers.length);
-    for (const reader of readers) {
-      if (!this.#standing.has(reader) && !this.#lossy.has(reader.partition)) {
-        this.#standing.set(reader, this.#stand(reader, share));
-      }
-    }
-    let wait: ReturnType<typeof setTimeout> | undefined;
-    await new Promise<void>((resolve) => {
-      this.#arrived = resolve;
-      signal.addEventListener("abort", this.#arrived);
-      if (this.#lossy.size > 0) wait = setTimeout(resolve, againMs);
-      if (this.#spare.length > 0 || this.#failure !== undefined || signal.aborted || this.#stopped) resolve();
-    });
-    signal.removeEventListener("abort", this.#arrived);
-    this.#arrived = ignore;
-    clearTimeout(wait);
-    if (signal.aborted) await this.#unblock();
-    else this.#linger = setTimeout(() => void this.#release(), lingerMs);
-    const failure = this.#failure;
-    this.#failure = undefined;
-    if (failure !== undefined && this.#spare.length === 0) throw failure.error;
-    return this.#spare.splice(0);
-  }
-
-  async #stand(reader: Reader, share: number): Promise<void> {
+    const up = readers.filter((reader) => !this.#lossy.has(reader.partition));
+    const claims = await this.#readEach(up, share, signal, false, ignore);
+    if (claims.length > 0 || signal.aborted || this.#stopped) return claims;
+    const ended = new AbortController();
+    const end = this.#end = () => {
+      if (ended.signal.aborted) return;
+      ended.abort();
+      for (const reader of up) void reader.unblock();
+    };
+    // Those that were out of reach are looked for again.
+    const again = up.length < readers.length ? setTimeout(end, againMs) : undefined;
+    signal.addEventListener("abort", end);
     try {
-      const sentAt = performance.now();
-      const claims = await this.#take(await reader.read(share, this.#ending.signal), sentAt);
-      this.#spare.push(...claims);
-    } catch (error) {
-      try {
-        this.#lose(reader.partition, error);
-      } catch (fatal) {
-        this.#failure = { error: fatal };
-      }
+      if (signal.aborted) end();
+      return await this.#readEach(up, share, ended.signal, true, end);
+    } finally {
+      this.#end = ignore;
+      clearTimeout(again);
+      signal.removeEventListener("abort", end);
     }
-    this.#standing.delete(reader);
-    this.#arrived();
   }
 
-  async #unblock(): Promise<void> {
-    this.#ending.abort();
-    this.#ending = new AbortController();
-    await Promise.all([...this.#standing.keys()].map((reader) => reader.unblock()));
-    await Promise.all(this.#standing.values());
-  }
-
-  // Nobody pulls: what the reads still bring is for other consumers.
-  async #release(): Promise<void> {
-    const arrived = this.#arrived;
-    await this.#unblock();
-    if (this.#arrived !== arrived || this.#stopped) return;
-    const spare = this.#spare.splice(0);
-    if (spare.length === 0) return;
-    await this.#options.settle(spare.map((claim) => ({ claim, verb: "release" as const }))).catch((error) => {
-      this.#options.logger.debug(`Cannot release messages: ${describeError(error)}`);
-    });
+  async #readEach(
+    readers: readonly Reader[],
+    share: number,
+    signal: AbortSignal,
+    block: boolean,
+    arrived: () => void,
+  ): Promise<RedisClaim[]> {
+    const sentAt = performance.now();
+    const reads = await Promise.allSettled(readers.map(async (reader) => {
+      try {
+        const reply = await reader.read(share, signal, block);
+        if (reply.results.length > 0) arrived();
+        return await this.#take(reply, sentAt);
+      } catch (error) {
+        arrived();
+        return this.#lose(reader.partition, error);
+      }
+    }));
+    const claims = reads.flatMap((read) => read.status === "fulfilled" ? read.value : []);
+    const failed = reads.find((read) => read.status === "rejected");
+    // What arrived is handed out; an error that stays comes again.
+    if (failed !== undefined && claims.length === 0) throw failed.reason;
+    return claims;
   }
 
   async #openReaders(): Promise<readonly Reader[]> {

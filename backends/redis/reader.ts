@@ -45,7 +45,7 @@ export class Reader {
   /** Its partition, the first where there are several. */
   readonly partition: number;
   readonly #group: string;
-  readonly #command: (count: number) => string[];
+  readonly #command: (count: number, block: boolean) => string[];
   readonly #settings: readonly string[];
   #connection: Connection | undefined;
   #waiting: Promise<unknown> | undefined;
@@ -63,25 +63,30 @@ export class Reader {
     this.#group = group;
     this.partition = partitions[0]?.partition ?? 0;
     const streams = partitions.flatMap(({ stream, prefix }) => [stream, `${prefix}wake:${group}`]);
-    const rest = ["BLOCK", String(blockMs), "STREAMS", ...streams, ...streams.map(() => ">")];
-    this.#command = (count) => ["XREADGROUP", "GROUP", group, consumer, "COUNT", String(count), ...rest];
+    const rest = ["STREAMS", ...streams, ...streams.map(() => ">")];
+    const waiting = ["BLOCK", String(blockMs), ...rest];
+    this.#command = (count, block) => {
+      const head = ["XREADGROUP", "GROUP", group, consumer, "COUNT", String(count)];
+      return head.concat(block ? waiting : rest);
+    };
     this.#settings = ["HGET", `${partitions[0]?.prefix}group:${group}`, "keys"];
   }
 
   /**
-   * Waits for messages, some seconds at most.
+   * Reads what there is, or waits for messages, some seconds at most.
    *
    * @param count At most how many, of each partition.
    * @param signal When it is aborted before the wait has begun, it does not begin; later, `unblock` ends it.
+   * @param block Whether to wait.
    * @returns What came, and the group's filter at that time.
    */
-  async read(count: number, signal: AbortSignal): Promise<ReadReply> {
+  async read(count: number, signal: AbortSignal, block: boolean): Promise<ReadReply> {
     let connection = this.#connection;
     try {
       if (!connection?.isOpen) connection = this.#connection = await this.#broker.takeReader(this.partition);
       if (signal.aborted || this.#stopped) return nothing;
       // The filter rides along: it is that of the moment when the messages were claimed, and costs no round trip.
-      const read = connection.send(this.#command(Math.max(1, count)), blockMs);
+      const read = connection.send(this.#command(Math.max(1, count), block), block ? blockMs : 0);
       const settings = connection.send(this.#settings);
       settings.catch(() => undefined);
       this.#waiting = read;

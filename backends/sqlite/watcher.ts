@@ -21,7 +21,7 @@ const slowPollMs = 200;
 const quickPollMs = 4;
 
 // Own commits within a slow poll above which looking often costs less than hearing of each of their writes.
-const busyCommits = 20;
+const busyCommits = 100;
 
 // The slow poll also notices a clock that was set, by comparing it with one that cannot be.
 const clockToleranceMs = 50;
@@ -125,9 +125,10 @@ export class Watcher {
 
   #reported(): void {
     if (this.#check()) return;
-    // A report that comes meanwhile starts the looks again; their timer runs already.
+    // From the first again: the last look of an earlier report may be far off.
+    clearTimeout(this.#look);
     this.#looks = 0;
-    if (this.#look === undefined) this.#lookLater();
+    this.#lookLater();
   }
 
   #lookLater(): void {

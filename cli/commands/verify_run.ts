@@ -14,7 +14,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { type Cli, discoveryOptions } from "../context.ts";
 import { CliError, errorText, exitCodes } from "../exit.ts";
-import { targetVariable } from "../verify_child.ts";
+import { targetVariable, verifyChildUrl } from "../verify_child.ts";
 import type { VerifyFlags } from "./verify.ts";
 
 /** Runs `mq verify`. */
@@ -79,7 +79,7 @@ async function harnessOf(cli: Cli, flags: VerifyFlags, target: string | undefine
     capabilities,
     plain: receive === undefined,
     ...(capabilities.durable && receive !== undefined &&
-      { child: new URL("../verify_child.ts", import.meta.url).href }),
+      { child: verifyChildUrl }),
     ...(capabilities.retention && {
       openBounded: (exchange, { maxLength, maxAgeMs }) =>
         make({

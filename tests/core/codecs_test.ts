@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { type Codec, createMessage, jsonCodec, MessageQueue, type MessageQueueOptions } from "../../mod.ts";
 import { FaultyBackend, RecordingLogger, until } from "./fakes.ts";
@@ -107,6 +108,36 @@ describe("codecs", () => {
       assert.doesNotMatch(logger.lines.join(), /secret/);
       await mq.close();
     }
+  });
+
+  it("send what cannot be decoded to the queue of dead letters of a backend that has none", { timeout }, async () => {
+    const backend = new PlainBackend();
+    await new MessageQueue(backend, { codec: flipped }).publish("k", { secret: 1 }, { headers: { h: "1" } });
+    await using deadLetters = new MessageQueue(new FaultyBackend());
+    const mq = new MessageQueue(backend, quiet({ deadLetters }));
+    await mq.publish("k", { next: true });
+    assert.deepEqual(await take(mq, 1), [{ next: true }]);
+    const { value: letter } = await deadLetters.receive().next();
+    assert.deepEqual(letter?.payload, { base64: Buffer.from(flipped.encode({ secret: 1 })).toString("base64") });
+    const { "abe-mq-error": error, ...headers } = letter?.headers ?? {};
+    assert.match(error ?? "", /no codec reads it/);
+    assert.deepEqual(headers, {
+      h: "1",
+      "abe-mq-carried-type": flipped.contentType,
+      "abe-mq-group": "default",
+      "abe-mq-reason": "undecodable",
+      "abe-mq-attempts": "1",
+    });
+    await letter?.ack();
+    await mq.close();
+  });
+
+  it("end the loop where there is no place for what cannot be decoded", { timeout }, async () => {
+    const backend = new PlainBackend();
+    await new MessageQueue(backend, { codec: flipped }).publish("k", {});
+    const mq = new MessageQueue(backend, quiet());
+    await assert.rejects(mq.receive().next(), { code: "exhausted" });
+    await mq.close();
   });
 
   it("survive a codec that throws, returns no object, or is given what it never wrote", { timeout }, async () => {

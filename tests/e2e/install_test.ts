@@ -86,10 +86,12 @@ for await (const order of queue.consume()) {
 
 let packing: Promise<Packed[]> | undefined;
 
-// Both packages, packed once for all tests of this file.
+// All packages, packed once for all tests of this file. `@std/dotenv`, which the command line needs, is the stand-in.
 function packages(): Promise<Packed[]> {
   packing ??= Promise.all([
     readPackage(root).then(pack),
+    readPackage(join(root, "cli"), { "@abe/mq": "jsr:@abe/mq@^0.1.0" }).then(pack),
+    readPackage(join(root, "tests/offline/dotenv")).then(pack),
     pack({
       name: "@acme/abe-mq-line",
       version: "1.2.3",
@@ -160,6 +162,16 @@ async function runsWithPlugin(place: Place, command: string, args: readonly stri
   assert.ok(place.requests.includes("/@acme/abe-mq-line/1.2.3_meta.json"), "the plugin came from the registry");
 }
 
+/** Publishes and consumes by the command line, whichever way it was installed. */
+async function commandLineWorks(place: Place, command: string, args: readonly string[]): Promise<void> {
+  const env = { MESSAGE_QUEUE_BACKEND: "sqlite", MESSAGE_QUEUE_PATH: join(place.folder, "events.db") };
+  succeeded(await place.run(command, [...args, "publish", "order.created", '{"id":1}'], env));
+  const got = succeeded(await place.run(command, [...args, "consume", "--count", "1", "--payload"], env));
+  assert.equal(got.stdout, '{"id":1}\n');
+  const backends = succeeded(await place.run(command, [...args, "backends", "--json"], env));
+  assert.match(backends.stdout, /"memory"/);
+}
+
 async function packagesIn(folder: string): Promise<string[]> {
   const names: string[] = [];
   for (const name of await readdir(join(folder, "node_modules"))) {
@@ -223,6 +235,11 @@ describe("the package, installed into an empty folder", () => {
       assert.equal(JSON.parse(only.stdout).backend, "LineBackend");
     });
 
+    it("runs its command line from the registry", { timeout }, async () => {
+      await using place = await emptyPlace();
+      await commandLineWorks(place, runtimePath("deno"), ["run", "-A", "jsr:@abe/mq-cli"]);
+    });
+
     it("compiles into one file with a backend that it is given", { timeout }, async () => {
       await using place = await emptyPlace();
       const deno = runtimePath("deno");
@@ -262,6 +279,14 @@ describe("the package, installed into an empty folder", () => {
       assert.deepEqual([JSON.parse(byName.stdout).backend, JSON.parse(byName.stdout).branded], ["LineBackend", true]);
     });
 
+    it("runs its command line, added by bunx jsr add", { timeout }, async () => {
+      await using place = await emptyPlace();
+      const bun = runtimePath("bun");
+      await place.write("package.json", JSON.stringify({ name: "app", private: true, type: "module" }));
+      succeeded(await place.run(bun, ["x", "jsr", "add", "--bun", "@abe/mq-cli"]));
+      await commandLineWorks(place, bun, ["node_modules/@abe/mq-cli/mod.js"]);
+    });
+
     it("is bundled by bun build with a backend that it is given", { timeout }, async () => {
       await using place = await emptyPlace();
       const bun = runtimePath("bun");
@@ -293,6 +318,9 @@ describe("the package, installed into an empty folder", () => {
       await runsWithPlugin(place, node, ["main.ts"], true);
       assert.deepEqual(JSON.parse(succeeded(await place.run(node, ["explicit.ts"])).stdout), { id: 1 });
       await typesResolve(place);
+
+      succeeded(await place.run("npm", ["install", "@abe/mq-cli@npm:@jsr/abe__mq-cli"]));
+      await commandLineWorks(place, node, ["node_modules/@abe/mq-cli/mod.js"]);
 
       succeeded(await place.run("npm", ["install", "@acme/abe-mq-line@npm:@jsr/acme__abe-mq-line"]));
       const byName = succeeded(await place.run(node, ["main.ts"], { MESSAGE_QUEUE_BACKEND: "line" }));

@@ -47,7 +47,10 @@ async function main(): Promise<number> {
   try {
     const parts: Part[] = [];
     if (named.length === 0) parts.push(...await runChecks(jobs, temporary));
-    for (const runtime of chosen.filter(isRuntime)) parts.push(await runSuite(runtime, { files, jobs, temporary }));
+    const secondTry = named.length === 0;
+    for (const runtime of chosen.filter(isRuntime)) {
+      parts.push(await runSuite(runtime, { files, jobs, temporary, secondTry }));
+    }
     console.log(`\nAll of it took ${seconds(performance.now() - start)}`);
     return printReport(parts) ? 0 : 1;
   } finally {

@@ -14,6 +14,8 @@ export interface Part {
   readonly failed: readonly string[];
   /** Names of what was skipped, with the reason where one is known. */
   readonly skipped: readonly string[];
+  /** Names of what failed first, and passed when its file was run once more by itself. */
+  readonly retried?: readonly string[];
   /** How long it took, in milliseconds. */
   readonly elapsedMs: number;
 }
@@ -47,6 +49,9 @@ export function printBlock(title: string, text: string): void {
 export function printReport(parts: readonly Part[]): boolean {
   for (const { name, failed } of parts) for (const each of failed) console.log(`failed on ${name}: ${each}`);
   for (const { name, skipped } of parts) for (const each of skipped) console.log(`skipped on ${name}: ${each}`);
+  for (const { name, retried = [] } of parts) {
+    for (const each of retried) console.log(`passed on ${name} only in a second try, by itself: ${each}`);
+  }
   const sum = (count: (part: Part) => number) => parts.reduce((total, part) => total + count(part), 0);
   const passed = sum((part) => part.passed);
   const failed = sum((part) => part.failed.length);

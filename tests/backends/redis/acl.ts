@@ -2,6 +2,7 @@
 export const neededCommands: readonly string[] = [
   "client|unblock",
   "evalsha",
+  "exec",
   "exists",
   "hdel",
   "hget",
@@ -11,6 +12,7 @@ export const neededCommands: readonly string[] = [
   "hset",
   "hsetnx",
   "incr",
+  "multi",
   "ping",
   "sadd",
   "script|exists",

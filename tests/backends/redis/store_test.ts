@@ -249,6 +249,28 @@ void it(
     }),
 );
 
+void it(
+  "a batch of long messages is stored whole, in order, or not at all",
+  { timeout },
+  () =>
+    withServer({}, async (backend, server) => {
+      const long = Array.from({ length: 50 }, (_, n) => createMessage("a", { n, text: "x".repeat(10_000) }));
+      await backend.connect();
+      await server.command("CONFIG", "SET", "maxmemory", "1");
+      await assert.rejects(backend.publishMany(long), { code: "storage", message: /maxmemory/ });
+      await server.command("CONFIG", "SET", "maxmemory", "0");
+      await server.command("SET", "{store:0}:stream", "mine");
+      await assert.rejects(backend.publishMany(long), { code: "storage", message: /\{store:0\}:stream/ });
+      await server.command("DEL", "{store:0}:stream");
+      assert.equal(await length(server), 0);
+      await Promise.all([backend.publishMany(long), backend.publishMany(batch(1))]);
+      const receiver = await backend.receive({ group: "g", leaseMs: 60_000 });
+      const numbers = (await take(receiver, 51)).map(({ body }) => JSON.parse(String(body)).n as number);
+      assert.deepEqual(numbers, [...Array(50).keys(), 0]);
+      await receiver.close();
+    }),
+);
+
 void it("a server that is too old is refused", { timeout }, async () => {
   const client = {
     connect: () => Promise.resolve(),

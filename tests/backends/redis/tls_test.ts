@@ -3,6 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { it } from "node:test";
 import { RedisBackend, type RedisBackendOptions } from "../../../backends/redis.ts";
+import { createMessage } from "../../../core/message.ts";
 import { testBackend } from "../../../testing/mod.ts";
 import { neededCommands, sometimesNeeded } from "./acl.ts";
 import { makeCertificate } from "./certificate.ts";
@@ -50,6 +51,8 @@ void it("the user needs all of the commands that are documented, and no other", 
   // What the cases above did not come by: a key of another program is looked for by its type.
   await server.command("SET", "{kit-taken:0}:stream", "mine");
   await assert.rejects(backend.publish("a", {}), { code: "storage", message: /kit-taken/ });
+  await using other = new RedisBackend({ ...options, exchange: "kit-long" });
+  await other.publishMany([1, 2].map((n) => createMessage("a", { n, text: "x".repeat(10_000) })));
   const stats = await server.command("INFO", "commandstats");
   const used = new Set(Array.from(stats.matchAll(/cmdstat_([a-z|]+):/g), ([, name]) => name ?? ""));
   assert.deepEqual(neededCommands.filter((name) => !used.has(name)), [], "documented and never used");

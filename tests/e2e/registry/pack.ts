@@ -42,9 +42,10 @@ export interface Source {
  * Reads a package from a folder by its `deno.json`.
  *
  * @param folder The folder.
+ * @param imports Bare names to specifiers beside those in the file: the other packages of its workspace.
  * @returns What would be published.
  */
-export async function readPackage(folder: string): Promise<Source> {
+export async function readPackage(folder: string, imports: Readonly<Record<string, string>> = {}): Promise<Source> {
   const config = JSON.parse(await readFile(join(folder, "deno.json"), "utf8"));
   const files = new Map<string, string>();
   const add = async (path: string): Promise<void> => {
@@ -53,9 +54,11 @@ export async function readPackage(folder: string): Promise<Source> {
     if (stats?.isDirectory()) { for (const name of await readdir(full)) await add(`${path}/${name}`); }
     else if (stats !== undefined) files.set(`/${path}`, await readFile(full, "utf8"));
   };
-  for (const path of config.publish.include) await add(path);
-  const { name, version, exports, imports } = config;
-  return { name, version, exports, imports, files };
+  const { include = await readdir(folder), exclude = [] } = config.publish ?? {};
+  for (const path of include) if (!exclude.includes(path)) await add(path);
+  const { name, version, exports } = config;
+  const entries = typeof exports === "string" ? { ".": exports } : exports;
+  return { name, version, exports: entries, imports: { ...imports, ...config.imports }, files };
 }
 
 /**
