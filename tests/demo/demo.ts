@@ -56,7 +56,7 @@ export interface DemoOptions {
  */
 export async function runDemo(runtime: Runtime, options: DemoOptions = {}): Promise<Account> {
   const { backend, folder: served = join(root, "examples/feed_plugin"), timeoutMs = 90_000 } = options;
-  const events = await webhookEvents();
+  const events = webhookEvents();
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-demo-"));
   const requests: string[] = [];
   const server = await serve(served, requests);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { createRequire } from "node:module";
+
 /** An event. */
 export interface WebhookEvent {
   /** `github.EVENT.ACTION`, or `github.EVENT` for an event without actions. */
@@ -13,9 +15,11 @@ export interface WebhookEvent {
 }
 
 /** All of them, in the order of the collection. */
-export async function webhookEvents(): Promise<WebhookEvent[]> {
-  const { default: events } = await import("@octokit/webhooks-examples", { with: { type: "json" } });
-  const collection = events as unknown as { name: string; examples: Record<string, unknown>[] }[];
+export function webhookEvents(): WebhookEvent[] {
+  // Not by `import`: for that Deno looks at `node_modules` once, when it starts, and on a fresh machine the demo fetches it after that.
+  const collection: { name: string; examples: Record<string, unknown>[] }[] = createRequire(import.meta.url)(
+    "@octokit/webhooks-examples",
+  );
   return collection.flatMap(({ name, examples }) =>
     examples.map((payload) => ({
       key: typeof payload.action === "string" ? `github.${name}.${payload.action}` : `github.${name}`,

@@ -24,7 +24,7 @@ describe("the demo", () => {
     const { ok, lines } = await runDemo(thisRuntime);
     const text = lines.join("\n");
     assert.ok(ok, text);
-    const count = (await webhookEvents()).length;
+    const count = webhookEvents().length;
     assert.match(text, /mod\.ts \(3 files fetched\)/);
     assert.match(text, new RegExp(`Group audit +got ${count} `));
     assert.match(text, /Redelivered +[1-9]\d* after/);
