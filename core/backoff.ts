@@ -56,3 +56,6 @@ export function exponentialBackoff(options: BackoffOptions = {}): Backoff {
   // The exponent is bounded because 0 * Infinity is no number.
   return (attempt) => random() * Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 1_000));
 }
+
+/** The waits while a broker is away, unless told otherwise: soon enough for a restart, seldom enough for an outage. */
+export const reconnectBackoff: Backoff = exponentialBackoff({ baseMs: 100, maxMs: 5_000 });

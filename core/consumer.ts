@@ -7,7 +7,7 @@
  * @module
  */
 
-import { exponentialBackoff } from "./backoff.ts";
+import { reconnectBackoff } from "./backoff.ts";
 import { type ConsumeOptions, defaultGroup, defaultLeaseMs, type DurableBackend } from "./backend.ts";
 import type { Payload } from "./codec.ts";
 import { Codecs } from "./codecs.ts";
@@ -162,7 +162,7 @@ export function consumePayloads(backend: DurableBackend, options: ConsumeOptions
     canDelay: backend.capabilities?.delay === true,
     codecs: new Codecs(),
     middlewares: new Middlewares(),
-    backoff: exponentialBackoff({ baseMs: 100, maxMs: 5_000 }),
+    backoff: reconnectBackoff,
     logger: consoleLogger(false),
     report: () => {},
     ended: () => {},

@@ -64,3 +64,15 @@ export function envFrom(variables: Readonly<Record<string, string | undefined>>)
   const get = (name: string) => Object.hasOwn(variables, name) ? variables[name] || undefined : undefined;
   return { get, getOptional: get };
 }
+
+const truthy = new Set(["1", "true", "yes", "on"]);
+
+/**
+ * Whether the value of a switch turns it on.
+ *
+ * @param value The variable's value.
+ * @returns Whether it is `1`, `true`, `yes` or `on`, in any case.
+ */
+export function isOn(value: string | undefined): boolean {
+  return value !== undefined && truthy.has(value.toLowerCase());
+}

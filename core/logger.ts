@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Env } from "./env.ts";
+import { type Env, isOn } from "./env.ts";
 
 /**
  * Where the queue and its backends write what happens. The console, `pino`, LogTape and others fit.
@@ -45,8 +45,6 @@ export function consoleLogger(debug: boolean): Logger {
   };
 }
 
-const truthy = new Set(["1", "true", "yes", "on"]);
-
 /**
  * The logger of a part of the system, by the debug variables.
  *
@@ -58,6 +56,6 @@ const truthy = new Set(["1", "true", "yes", "on"]);
  * @returns The logger.
  */
 export function loggerFromEnv(env: Env, part: "backend" | "queue"): Logger {
-  const on = (name: string) => truthy.has((env.getOptional(name) ?? "").toLowerCase());
+  const on = (name: string) => isOn(env.getOptional(name));
   return consoleLogger(on("ABSTRACT_BACKEND_DEBUG") || (part === "backend" && on("MESSAGE_QUEUE_BACKEND_DEBUG")));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { exponentialBackoff } from "./backoff.ts";
+import { reconnectBackoff } from "./backoff.ts";
 import type { Capabilities, MessageQueueBackend, QueueStats } from "./backend.ts";
 import { checkPublish, checkReceive, checkSubscribe, isDurable, unsupported } from "./capability.ts";
 import { checkDuration } from "./check.ts";
@@ -85,7 +85,7 @@ export class MessageQueue implements AsyncDisposable {
     this.#codecs = new Codecs(options);
     this.#logger = options.logger ?? consoleLogger(false);
     this.#state = new StateKeeper(this.#logger, options.onStateChange);
-    const backoff = options.reconnect ?? exponentialBackoff({ baseMs: 100, maxMs: 5_000 });
+    const backoff = options.reconnect ?? reconnectBackoff;
     this.groups = new Groups(backend, () => this.#checkOpen());
     this.deadLetters = new DeadLetters(backend, this.#codecs, () => this.#checkOpen());
     const send: Send = isDurable(backend)

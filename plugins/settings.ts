@@ -7,7 +7,7 @@
 import { homedir } from "node:os";
 import { isAbsolute, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Env } from "../core/env.ts";
+import { type Env, isOn } from "../core/env.ts";
 import { ConfigError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { platform, runtime } from "../core/runtime.ts";
@@ -90,8 +90,6 @@ export interface RemoteSettings {
 /** How long loading may take unless told otherwise, in milliseconds: longer than any server that is well, shorter than patience. */
 export const defaultTimeoutMs = 30_000;
 
-const truthy = new Set(["1", "true", "yes", "on"]);
-
 /**
  * Completes the settings.
  *
@@ -122,7 +120,7 @@ export function remoteSettings(
     logger,
     integrity,
     digest: typeof options.integrity === "string" ? options.integrity : undefined,
-    frozen: options.frozen ?? truthy.has((restriction("ABE_MQ_PLUGIN_FROZEN", env, logger) ?? "").toLowerCase()),
+    frozen: options.frozen ?? isOn(restriction("ABE_MQ_PLUGIN_FROZEN", env, logger)),
     hosts,
     lock: absolute(options.lock ?? "abe-mq.lock.json"),
     lockRequired: options.lock !== undefined,

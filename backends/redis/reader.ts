@@ -5,6 +5,7 @@
  */
 
 import { MessageQueueError } from "../../core/errors.ts";
+import { pause } from "../../core/signals.ts";
 import type { Broker } from "./broker.ts";
 import type { Connection } from "./connection.ts";
 import type { PartitionNames } from "./names.ts";
@@ -124,7 +125,7 @@ export class Reader {
         // No connection to say it over: closing the reader's own ends the wait too.
         this.#drop();
       }
-      if (!ended) await Promise.race([done, delay(5)]);
+      if (!ended) await Promise.race([done, pause(5)]);
       if (!ended && performance.now() > limit) this.#drop();
     }
     await done;
@@ -160,8 +161,4 @@ export class Reader {
       wakes: (byName.get(`${prefix}wake:${this.#group}`) ?? []).map(([id]) => id),
     }));
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }
