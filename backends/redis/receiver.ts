@@ -7,6 +7,7 @@
 import type { Claim, PullOptions, Receiver, Settlement } from "../../core/backend.ts";
 import { describeError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
+import { settledWithin } from "../../core/signals.ts";
 import type { Broker } from "./broker.ts";
 import { isPending, type RedisClaim } from "./claims.ts";
 import type { Keeper } from "./keeper.ts";
@@ -118,8 +119,6 @@ export class RedisReceiver implements Receiver {
 
   async #leave(): Promise<void> {
     this.#keeper.remove(this.#consumer);
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, leaveMs));
     const left = (async () => {
       const spare = await this.#puller.stop();
       if (spare.length > 0) await this.settle(spare.map((claim) => ({ claim, verb: "release" })));
@@ -131,8 +130,7 @@ export class RedisReceiver implements Receiver {
       // What it held is given to another after the lease.
       this.#logger.debug(`Cannot leave the group ${this.#group}: ${describeError(error)}`);
     });
-    await Promise.race([left, late]);
-    clearTimeout(timer);
+    await settledWithin(left, leaveMs);
     this.#puller.close();
     this.#onClose();
   }
