@@ -107,6 +107,8 @@ export class HeldDelivery implements Delivery, Linked<HeldDelivery> {
   ownHeaders: Headers | undefined = undefined;
   /** Told when the delivery ends, and how it was settled, if it was; set for middlewares that wait for it. */
   whenEnded: ((reason: unknown, settlement: Settlement | undefined) => void) | undefined = undefined;
+  /** Who waits for the outcome of its settlement, if anybody. */
+  waiter: { resolve(): void; reject(error: unknown): void } | undefined = undefined;
   before: HeldDelivery | undefined = undefined;
   after: HeldDelivery | undefined = undefined;
   isLinked = false;

@@ -11,7 +11,7 @@ import { describeError, isRetryable, MessageQueueError } from "./errors.ts";
 import { Handover, type HandoverOptions, type HandoverSource } from "./handover.ts";
 import { LinkedList } from "./linked.ts";
 import type { Passage } from "./passage.ts";
-import { Settler, type Settling } from "./settler.ts";
+import { Settler } from "./settler.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
 
 /** What an intake takes in. */
@@ -38,13 +38,6 @@ export interface Source extends HandoverSource {
   ended(intake: Intake): void;
 }
 
-/** A delivery on its way out. */
-interface Ending extends Settling {
-  readonly delivery: HeldDelivery;
-  /** Who waits for the outcome, if anybody. */
-  readonly waiter: { resolve(): void; reject(error: unknown): void } | undefined;
-}
-
 interface Waiter {
   resolve(delivery: HeldDelivery | undefined): void;
   reject(error: unknown): void;
@@ -60,7 +53,7 @@ export class Intake implements Holder {
   readonly #source: Source;
   readonly #options: IntakeOptions;
   readonly #abort = new AbortController();
-  readonly #settler: Settler<Ending>;
+  readonly #settler: Settler<HeldDelivery>;
   readonly #held = new LinkedList<HeldDelivery>();
   readonly #waiters: Waiter[] = [];
   /** Pulled and not handed over, last one first, so that taking the first is a pop. */
@@ -70,6 +63,7 @@ export class Intake implements Holder {
   #opening: Promise<Receiver> | undefined;
   #pulling: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  #stopped = false;
   #closed = false;
   #failure: { readonly error: unknown } | undefined;
   #troubled = false;
@@ -82,18 +76,18 @@ export class Intake implements Holder {
     this.#source = source;
     this.#options = options;
     this.#handover = new Handover(this, source, options);
-    this.#settler = new Settler<Ending>(
+    this.#settler = new Settler<HeldDelivery>(
       () => this.#openReceiver(),
       source.backoff,
       options.leaseMs,
-      (ending, held, error) => this.#ended(ending, held, error),
+      (delivery, settlement, held, error) => this.#ended(delivery, settlement, held, error),
     );
     this.#forgetSignal = onAbort(options.signal, () => this.stop());
   }
 
   /** Whether it takes nothing more in. */
   get stopped(): boolean {
-    return this.#abort.signal.aborted;
+    return this.#stopped;
   }
 
   /**
@@ -132,6 +126,7 @@ export class Intake implements Holder {
   /** Takes nothing more in; what was not handed over goes back. Deliveries that were can still be settled. */
   stop(): void {
     if (this.stopped) return;
+    this.#stopped = true;
     this.#forgetSignal();
     this.#abort.abort();
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);
@@ -178,13 +173,16 @@ export class Intake implements Holder {
   }
 
   settle(delivery: HeldDelivery, settlement: Settlement): Promise<void> {
-    return new Promise((resolve, reject) => this.#settle({ delivery, settlement, waiter: { resolve, reject } }));
+    return new Promise((resolve, reject) => {
+      delivery.waiter = { resolve, reject };
+      this.#settle(delivery, settlement);
+    });
   }
 
   /** Settles without anybody waiting for the outcome; a refusal is logged. */
   settleQuietly(delivery: HeldDelivery, settlement: Settlement): void {
     delivery.markSettled();
-    this.#settle({ delivery, settlement, waiter: undefined });
+    this.#settle(delivery, settlement);
   }
 
   async extend(delivery: HeldDelivery, ms: number): Promise<void> {
@@ -200,25 +198,24 @@ export class Intake implements Holder {
     delivery.leaseEndsAt = from + ms;
   }
 
-  #settle(ending: Ending): void {
-    const { delivery, settlement } = ending;
+  #settle(delivery: HeldDelivery, settlement: Settlement): void {
     this.#held.remove(delivery);
     if (this.#closed) {
       const closed = new MessageQueueError("closed", `Cannot ${settlement.verb}: the consumer was closed`);
-      return this.#tell(ending, false, delivery.lost ? undefined : closed);
+      return this.#tell(delivery, settlement, false, delivery.lost ? undefined : closed);
     }
-    this.#settler.add(ending);
+    this.#settler.add(delivery, settlement);
     this.#pump();
   }
 
-  #ended(ending: Ending, held: boolean, error: unknown): void {
-    const { delivery, settlement } = ending;
+  #ended(delivery: HeldDelivery, settlement: Settlement, held: boolean, error: unknown): void {
     delivery.end(held ? settledReason : error ?? leaseLost("Settled too late"), settlement);
-    this.#tell(ending, held, error);
+    this.#tell(delivery, settlement, held, error);
     if (this.stopped && this.#held.size === 0) this.#closeLater();
   }
 
-  #tell({ delivery, settlement: { verb }, waiter }: Ending, held: boolean, error: unknown): void {
+  #tell(delivery: HeldDelivery, { verb }: Settlement, held: boolean, error: unknown): void {
+    const { waiter } = delivery;
     if (waiter !== undefined) {
       if (held) waiter.resolve();
       else waiter.reject(error ?? leaseLost(`Cannot ${verb}`));

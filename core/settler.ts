@@ -9,24 +9,21 @@ import type { Backoff } from "./backoff.ts";
 import { isRetryable } from "./errors.ts";
 import { pause } from "./signals.ts";
 
-/** A settlement on its way, as whoever asked for it knows it. */
-export interface Settling {
-  readonly settlement: Settlement;
-}
-
 /** Told what became of a settlement: whether it was still ours to settle, or what went wrong. */
-export type Outcome<T extends Settling> = (settling: T, held: boolean, error: unknown) => void;
+export type Outcome<T> = (settled: T, settlement: Settlement, held: boolean, error: unknown) => void;
 
 /**
  * Settles in batches by their own clock: the first goes out at the end of the tick, and while one call is under way the next ones gather. So a
  * single ack waits for nothing, and a thousand share a few calls, without a timer.
  */
-export class Settler<T extends Settling> {
+export class Settler<T> {
   readonly #receiver: () => Receiver;
   readonly #backoff: Backoff;
   readonly #patienceMs: number;
   readonly #outcome: Outcome<T>;
+  /** What is settled, and how: two lists side by side, as a backend takes the second as it is. */
   #waiting: T[] = [];
+  #settlements: Settlement[] = [];
   #running: Promise<void> | undefined;
   readonly #hurry = new AbortController();
 
@@ -43,9 +40,10 @@ export class Settler<T extends Settling> {
     this.#outcome = outcome;
   }
 
-  /** Adds a settlement to the next batch. */
-  add(settling: T): void {
-    this.#waiting.push(settling);
+  /** Adds to the next batch. */
+  add(settled: T, settlement: Settlement): void {
+    this.#waiting.push(settled);
+    this.#settlements.push(settlement);
     // An async function runs at once up to its first await, so it starts by waiting for the end of the tick.
     this.#running ??= this.#run();
   }
@@ -65,17 +63,22 @@ export class Settler<T extends Settling> {
     await undefined;
     while (this.#waiting.length > 0) {
       const batch = this.#waiting;
+      const settlements = this.#settlements;
       this.#waiting = [];
+      this.#settlements = [];
       let held: readonly boolean[] = [];
       let failure: unknown;
       try {
-        held = await this.#settle(batch.map(({ settlement }) => settlement));
+        held = await this.#settle(settlements);
       } catch (error) {
         failure = error;
       }
       for (let i = 0; i < batch.length; i++) {
-        const settling = batch[i];
-        if (settling !== undefined) this.#outcome(settling, held[i] === true, failure);
+        const settled = batch[i];
+        const settlement = settlements[i];
+        if (settled !== undefined && settlement !== undefined) {
+          this.#outcome(settled, settlement, held[i] === true, failure);
+        }
       }
     }
     this.#running = undefined;
