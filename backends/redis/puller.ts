@@ -8,6 +8,7 @@ import type { Claim, PullOptions, Settlement } from "../../core/backend.ts";
 import { describeError, MessageQueueError } from "../../core/errors.ts";
 import { compileFilter, type KeyMatcher } from "../../core/keys.ts";
 import type { Logger } from "../../core/logger.ts";
+import { onAbort } from "../../core/signals.ts";
 import type { Broker } from "./broker.ts";
 import { type Batch, makeClaim, type RedisClaim } from "./claims.ts";
 import type { Keeper } from "./keeper.ts";
@@ -29,6 +30,13 @@ export interface PullerOptions {
   readonly settle: (settlements: readonly Settlement[]) => Promise<unknown>;
 }
 
+/** What a read brought. */
+interface Taken {
+  readonly batch: Batch;
+  /** How to settle what is not to be handed out. */
+  readonly bad: readonly Settlement[];
+}
+
 /** Pulls for one consumer. */
 export class Puller {
   readonly #options: PullerOptions;
@@ -44,6 +52,9 @@ export class Puller {
   #spare: RedisClaim[] = [];
   /** Ends the wait that is under way. */
   #end: () => void = ignore;
+  /** What the caller ends a pull by; it is listened to from pull to pull, as it is the same one each time. */
+  #signal: AbortSignal | undefined;
+  #forgetSignal: () => void = ignore;
   #filter = "";
   #matches: KeyMatcher = () => true;
   #stopped = false;
@@ -65,13 +76,28 @@ export class Puller {
   }
 
   async #pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
+    if (signal !== this.#signal) this.#listen(signal);
     while (!this.#stopped && !signal.aborted) {
       if (this.#spare.length > 0) return this.#spare.splice(0, max);
       try {
         await this.#recover();
         const stored = await this.#pullStored(max, signal);
         if (stored.length > 0) return stored;
-        const fresh = await this.#pullFresh(max, signal);
+        const readers = await this.#openReaders();
+        const [only] = readers;
+        const sentAt = performance.now();
+        let fresh: RedisClaim[];
+        if (readers.length > 1 || only === undefined) {
+          fresh = await this.#pullAll(readers, max, signal);
+        } else {
+          try {
+            // Taken right here: each function awaited on the way would let others go before the message.
+            const { batch, bad } = this.#take(await this.#readOne(only, max, signal), sentAt);
+            fresh = bad.length === 0 ? batch.claims : await this.#settleBad(batch, bad);
+          } catch (error) {
+            fresh = this.#lose(0, error);
+          }
+        }
         if (fresh.length > max) this.#spare = fresh.splice(max);
         if (fresh.length > 0) return fresh;
       } catch (error) {
@@ -80,6 +106,17 @@ export class Puller {
       }
     }
     return [];
+  }
+
+  #readOne(reader: Reader, max: number, signal: AbortSignal): Promise<ReadReply> {
+    this.#end = () => void reader.unblock();
+    return reader.read(Math.ceil(max / this.#broker.partitions.length), signal, true);
+  }
+
+  #listen(signal: AbortSignal): void {
+    this.#forgetSignal();
+    this.#signal = signal;
+    this.#forgetSignal = onAbort(signal, () => this.#end());
   }
 
   /** Looks at stored messages of a partition before reading on. */
@@ -97,6 +134,7 @@ export class Puller {
   /** Ends every wait. Resolves when nothing arrives any more. @returns What was claimed and not handed out. */
   async stop(): Promise<readonly RedisClaim[]> {
     this.#stopped = true;
+    this.#forgetSignal();
     this.#end();
     await Promise.all((this.#readers ?? []).map((reader) => reader.stop()));
     await this.#pulling;
@@ -142,24 +180,8 @@ export class Puller {
       );
       if (message === undefined) bad.push({ claim, verb: "reject", reason: "undecodable" });
     }
-    return await this.#keep(batch, bad);
-  }
-
-  async #pullFresh(max: number, signal: AbortSignal): Promise<RedisClaim[]> {
-    const readers = await this.#openReaders();
-    const [only] = readers;
-    if (readers.length > 1 || only === undefined) return await this.#pullAll(readers, max, signal);
-    const sentAt = performance.now();
-    const unblock = () => void only.unblock();
-    signal.addEventListener("abort", unblock);
-    try {
-      const reply = await only.read(Math.ceil(max / this.#broker.partitions.length), signal, true);
-      return await this.#take(reply, sentAt);
-    } catch (error) {
-      return this.#lose(0, error);
-    } finally {
-      signal.removeEventListener("abort", unblock);
-    }
+    if (batch.open > 0) this.#batches.add(batch);
+    return await this.#settleBad(batch, bad);
   }
 
   // First all servers are asked what they have, so that none is passed over; then all are waited for, until one has something.
@@ -176,14 +198,12 @@ export class Puller {
     };
     // Those that were out of reach are looked for again.
     const again = up.length < readers.length ? setTimeout(end, againMs) : undefined;
-    signal.addEventListener("abort", end);
     try {
       if (signal.aborted) end();
       return await this.#readEach(up, share, ended.signal, true, end);
     } finally {
       this.#end = ignore;
       clearTimeout(again);
-      signal.removeEventListener("abort", end);
     }
   }
 
@@ -199,7 +219,8 @@ export class Puller {
       try {
         const reply = await reader.read(share, signal, block);
         if (reply.results.length > 0) arrived();
-        return await this.#take(reply, sentAt);
+        const { batch, bad } = this.#take(reply, sentAt);
+        return await this.#settleBad(batch, bad);
       } catch (error) {
         arrived();
         return this.#lose(reader.partition, error);
@@ -222,8 +243,10 @@ export class Puller {
     return this.#readers;
   }
 
-  async #take({ results, filter }: ReadReply, sentAt: number): Promise<RedisClaim[]> {
-    if (filter === undefined) return [];
+  #take({ results, filter }: ReadReply, sentAt: number): Taken {
+    const batch: Batch = { claims: [], open: 0 };
+    const bad: Settlement[] = [];
+    if (filter === undefined) return { batch, bad };
     if (filter !== this.#filter) {
       this.#matches = compileFilter(filter);
       this.#filter = filter;
@@ -232,12 +255,11 @@ export class Puller {
     const { maxAgeMs } = this.#broker.settings;
     const oldest = maxAgeMs === 0 ? -Infinity : Date.now() - maxAgeMs;
     const safeUntil = sentAt + this.#options.leaseMs;
-    const batch: Batch = { claims: [], open: 0 };
-    const bad: Settlement[] = [];
-    for (const { partition, entries, wakes } of results) {
-      if (wakes.length > 0) {
-        this.#wakes[partition]?.push(...wakes);
+    for (const { partition, isWake, entries } of results) {
+      if (isWake) {
+        for (const [id] of entries) this.#wakes[partition]?.push(id);
         this.#look.add(partition);
+        continue;
       }
       let skipped: string[] | undefined;
       for (const [ref, fields] of entries) {
@@ -252,16 +274,16 @@ export class Puller {
       }
       if (skipped !== undefined) this.#skip(partition, skipped);
     }
-    return await this.#keep(batch, bad);
+    if (batch.open > 0) this.#batches.add(batch);
+    return { batch, bad };
   }
 
-  // Settles what is not to be handed out, and keeps the rest in mind.
-  async #keep(batch: Batch, bad: readonly Settlement[]): Promise<RedisClaim[]> {
-    if (batch.open > 0) this.#batches.add(batch);
-    if (bad.length === 0) return batch.claims;
+  /** @returns What is left to hand out. */
+  async #settleBad({ claims }: Batch, bad: readonly Settlement[]): Promise<RedisClaim[]> {
+    if (bad.length === 0) return claims;
     const out = new Set<Claim>(bad.map(({ claim }) => claim));
     await this.#options.settle(bad);
-    return batch.claims.filter((claim) => !out.has(claim));
+    return claims.filter((claim) => !out.has(claim));
   }
 
   // Nobody waits for this: what is lost with a connection comes back after the lease and is skipped then.

@@ -19,19 +19,23 @@ const blockMs = 5_000;
 /** An entry of a stream: id, then names and values. */
 export type Entry = readonly [string, readonly string[]];
 
-/** What a read brought. */
-export interface ReadResult {
-  /** Which partition. */
+/** A stream that is read. */
+interface Stream {
+  /** Its partition. */
   readonly partition: number;
-  /** Entries of its stream. */
+  /** Whether it is the wake stream, whose entries say nothing but that they are there. */
+  readonly isWake: boolean;
+}
+
+/** What a read brought from one stream. */
+export interface ReadResult extends Stream {
+  /** The entries. */
   readonly entries: readonly Entry[];
-  /** Ids in its wake stream. */
-  readonly wakes: readonly string[];
 }
 
 /** What all partitions of a read brought. */
 export interface ReadReply {
-  /** By partition; empty when the wait ended with nothing. */
+  /** By stream; empty when the wait ended with nothing. */
   readonly results: readonly ReadResult[];
   /** The group's filter when it was claimed. */
   readonly filter: string | undefined;
@@ -42,7 +46,8 @@ const nothing: ReadReply = { results: [], filter: undefined };
 /** Reads for one consumer. */
 export class Reader {
   readonly #broker: Broker;
-  readonly #partitions: readonly PartitionNames[];
+  /** What each stream's name stands for. */
+  readonly #streams: ReadonlyMap<string, Stream>;
   /** Its partition, the first where there are several. */
   readonly partition: number;
   readonly #group: string;
@@ -60,10 +65,15 @@ export class Reader {
    */
   constructor(broker: Broker, partitions: readonly PartitionNames[], group: string, consumer: string) {
     this.#broker = broker;
-    this.#partitions = partitions;
     this.#group = group;
     this.partition = partitions[0]?.partition ?? 0;
-    const streams = partitions.flatMap(({ stream, prefix }) => [stream, `${prefix}wake:${group}`]);
+    this.#streams = new Map(
+      partitions.flatMap(({ partition, stream, prefix }): [string, Stream][] => [
+        [stream, { partition, isWake: false }],
+        [`${prefix}wake:${group}`, { partition, isWake: true }],
+      ]),
+    );
+    const streams = [...this.#streams.keys()];
     const rest = ["STREAMS", ...streams, ...streams.map(() => ">")];
     const waiting = ["BLOCK", String(blockMs), ...rest];
     this.#command = (count, block) => {
@@ -89,10 +99,12 @@ export class Reader {
       // The filter rides along: it is that of the moment when the messages were claimed, and costs no round trip.
       const read = connection.send(this.#command(Math.max(1, count), block), block ? blockMs : 0);
       const settings = connection.send(this.#settings);
-      settings.catch(() => undefined);
       this.#waiting = read;
-      const reply = await read;
+      let reply: unknown = notYet;
+      read.then((value) => reply = value, ignore);
+      // Answers come in order, so the first is there with the second; each further `await` would let others go before this message.
       const filter = await settings;
+      if (reply === notYet) reply = await read;
       if (typeof filter !== "string") {
         throw new MessageQueueError("not_found", `Cannot receive for the group ${this.#group}: it was removed`);
       }
@@ -154,11 +166,15 @@ export class Reader {
 
   #results(reply: unknown): readonly ReadResult[] {
     if (!Array.isArray(reply)) return [];
-    const byName = new Map(reply as readonly (readonly [string, readonly Entry[]])[]);
-    return this.#partitions.map(({ partition, stream, prefix }) => ({
-      partition,
-      entries: byName.get(stream) ?? [],
-      wakes: (byName.get(`${prefix}wake:${this.#group}`) ?? []).map(([id]) => id),
-    }));
+    const results: ReadResult[] = [];
+    for (const [name, entries] of reply as readonly (readonly [string, readonly Entry[]])[]) {
+      const stream = this.#streams.get(name);
+      if (stream !== undefined) results.push({ ...stream, entries });
+    }
+    return results;
   }
 }
+
+const notYet = Symbol("not yet");
+
+function ignore(): void {}
