@@ -86,16 +86,15 @@ export class Log implements Shared {
         `Cannot publish ${fresh.length} messages: ${this.#retained} of at most ${this.#maxLength} are waiting`,
       );
     }
-    const now = this.clock.now();
+    // The clock is not asked for every message: that would cost as much as the rest.
     for (const message of fresh) {
-      if (message.deduplicate) this.#known.set(message.id, now + this.#dedupWindowMs);
-      if (message.deliverAt !== undefined && message.deliverAt > now) {
+      this.#retained++;
+      if (message.deduplicate) this.#known.set(message.id, this.clock.now() + this.#dedupWindowMs);
+      if (message.deliverAt === undefined || message.deliverAt <= this.clock.now()) {
+        this.#append(message);
+      } else {
         this.#delayed.add(message.deliverAt, message);
         this.#delayAlarm.set(message.deliverAt);
-        this.#retained++;
-      } else {
-        this.#append(message);
-        this.#retained++;
       }
     }
     this.#wake();
