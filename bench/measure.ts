@@ -40,6 +40,8 @@ export interface Idle {
   readonly cpuPercent: number;
   /** How often a thread of the process was woken, a second. */
   readonly wakeUps: number;
+  /** How long closing takes: the wait is ended, the group left, the connection closed. In milliseconds. */
+  readonly closeMs: number;
 }
 
 async function phase(count: number, action: () => Promise<void>): Promise<Phase> {
@@ -130,8 +132,10 @@ export async function idle(make: () => Promise<Subject>, ms: number): Promise<Id
   await sleep(ms);
   const { user, system } = process.cpuUsage(cpu);
   const after = wakeUps();
+  const start = performance.now();
   await subject.close();
-  return { cpuPercent: (user + system) / 10 / ms, wakeUps: (after - before) / ms * 1_000 };
+  const closeMs = performance.now() - start;
+  return { cpuPercent: (user + system) / 10 / ms, wakeUps: (after - before) / ms * 1_000, closeMs };
 }
 
 // Voluntary switches: a thread that had gone to sleep ran again.

@@ -38,9 +38,9 @@ export interface Ladder {
 }
 
 const levels: readonly Contestant[] = [
-  { subject: "backend" },
+  { subject: "backend", everyLoad: true },
   { subject: "consume", everyLoad: true },
-  { subject: "subscribe 1", latency: true },
+  { subject: "subscribe 1", everyLoad: true, latency: true },
   { subject: "subscribe 64", everyLoad: true },
 ];
 
@@ -54,7 +54,7 @@ export const ladders: readonly Ladder[] = [
     base: "hand-off, JSON",
     contestants: [
       { subject: "array, by reference" },
-      { subject: "hand-off, by reference" },
+      { subject: "hand-off, by reference", everyLoad: true },
       { subject: "hand-off, JSON", everyLoad: true, latency: true },
       ...levels,
       { subject: "fastq", promise: "by reference; no ack, no retry, no groups; the push waits for the worker" },
@@ -71,7 +71,7 @@ export const ladders: readonly Ladder[] = [
     backend: "sqlite",
     base: "batched loop",
     contestants: [
-      { subject: "bare batches" },
+      { subject: "bare batches", everyLoad: true },
       { subject: "batched loop", everyLoad: true },
       ...levels,
       { subject: "subscribe 64, NORMAL" },
@@ -92,10 +92,10 @@ export const ladders: readonly Ladder[] = [
   },
   {
     backend: "redis",
-    base: "pipelined loop",
+    base: "pipelined loop, fenced",
     contestants: [
       { subject: "pipelined loop", everyLoad: true, latency: true },
-      { subject: "pipelined loop, fenced" },
+      { subject: "pipelined loop, fenced", everyLoad: true },
       ...levels,
       {
         subject: "BullMQ",

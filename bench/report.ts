@@ -10,7 +10,7 @@ import type { Results } from "./results.ts";
 import type { CostRow, Row } from "./runner.ts";
 import { runtimes } from "./runtimes.ts";
 import { targetTable } from "./targets.ts";
-import { median, numbers, short, spread } from "./stats.ts";
+import { median, medianRatio, numbers, short, spread } from "./stats.ts";
 import type { BackendName } from "./subjects/mod.ts";
 
 const phases = ["publish", "consume", "through"] as const;
@@ -36,8 +36,9 @@ export function report(results: Results, notes: string): string {
       machine.versions.join(", ")
     }. Client and server share the machine.`,
     `Each figure is the median of ${results.rounds} rounds; in each round every candidate takes its turn in a process of its own. In`,
-    "brackets: the ratio to the row in bold, and ± half the distance between the lowest and the highest round; for CPU time, which other",
-    "programs on the machine disturb least, the inverse ratio, so that more is better everywhere. Trust ratios, not rates.",
+    "brackets: the ratio to the row in bold in the same round, its median, and ± half the distance between the lowest and the highest rate; for",
+    "CPU time, which other programs on the machine disturb least, the inverse ratio, so that more is better everywhere. Trust ratios, not",
+    "rates.",
     "",
     "## Targets",
     "",
@@ -73,7 +74,7 @@ const rates = (row: Row | undefined, phase: (typeof phases)[number]) =>
 function cell(row: Row, base: Row | undefined, phase: (typeof phases)[number]): string {
   const values = rates(row, phase);
   if (values.length === 0) return "";
-  const ratio = median(values) / median(rates(base, phase));
+  const ratio = medianRatio(values, rates(base, phase));
   const around = values.length > 1 ? ` ±${Math.round(spread(values) * 100)} %` : "";
   return `${short(median(values))} (${ratio.toFixed(2)}${around})`;
 }
@@ -89,9 +90,9 @@ function throughputTable(rows: readonly Row[], backend: BackendName, base: strin
     return found.length === 0 ? "" : short(median(found));
   };
   const cpu = (row: Row, base: Row | undefined) => {
-    const mine = median(numbers(row.throughput, (round) => round.through?.cpuUs));
-    const theirs = median(numbers(base?.throughput ?? [], (round) => round.through?.cpuUs));
-    return Number.isFinite(mine) ? `${short(mine)} (${(theirs / mine).toFixed(2)})` : "";
+    const mine = numbers(row.throughput, (round) => round.through?.cpuUs);
+    const theirs = numbers(base?.throughput ?? [], (round) => round.through?.cpuUs);
+    return mine.length === 0 ? "" : `${short(median(mine))} (${medianRatio(theirs, mine).toFixed(2)})`;
   };
   const latency = (row: Row, which: "p50" | "p99") =>
     row.latency.length === 0 ? "" : median(row.latency.map((each) => each[which])).toFixed(2);
@@ -202,11 +203,12 @@ function costSection({ startup, idle }: Results): string[] {
     "",
     "A subscription to which nothing comes:",
     ...table(
-      ["", "CPU %", "wake-ups a second"],
+      ["", "CPU %", "wake-ups a second", "ms to close the queue"],
       idle.map((row) => [
         `${row.runtime}, ${row.backend}`,
         middle(row, (round) => round.cpuPercent, 2),
         middle(row, (round) => round.wakeUps),
+        middle(row, (round) => round.closeMs),
       ]),
     ),
   ];

@@ -12,6 +12,15 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[half - 1] ?? NaN)) / 2;
 }
 
+/**
+ * The middle of the ratios of two rows of rounds, each to the one of the same round, as what disturbed one disturbed the other. Where one has
+ * fewer rounds: the ratio of the medians.
+ */
+export function medianRatio(values: readonly number[], base: readonly number[]): number {
+  if (values.length !== base.length) return median(values) / median(base);
+  return median(values.map((value, round) => value / (base[round] ?? NaN)));
+}
+
 /** Half the distance between the lowest and the highest value, as a share of the median. */
 export function spread(values: readonly number[]): number {
   return (Math.max(...values) - Math.min(...values)) / 2 / median(values);

@@ -298,6 +298,7 @@ export class Puller {
 
   // Where one server has all partitions there is nothing to go on with; in a cluster the others are in reach.
   #lose(partition: number, error: unknown): RedisClaim[] {
+    if (error instanceof MessageQueueError && error.code === "not_found") this.#abandon();
     if (!(error instanceof MessageQueueError) || error.code !== "connection") throw error;
     const everywhere = !this.#broker.isCluster;
     for (const each of this.#broker.partitions) {
@@ -308,6 +309,12 @@ export class Puller {
       throw error;
     }
     return [];
+  }
+
+  // The group was removed. Should one of its name be made again, an XACK of what was held would settle what another has claimed there.
+  #abandon(): void {
+    for (const { claims } of this.#batches) for (const claim of claims) claim.settled = true;
+    this.#batches.clear();
   }
 
   // A broken connection may have taken claims with it that the server counts as ours.

@@ -22,10 +22,13 @@ export class Connection {
   readonly #statements = new Map<string, StatementSync>();
   /** The file's real path, the same for everyone who has opened it. */
   readonly path: string;
+  /** Whether opening has made the file. */
+  readonly isNew: boolean;
 
-  constructor(db: DatabaseSync, path: string) {
+  constructor(db: DatabaseSync, path: string, isNew: boolean) {
     this.#db = db;
     this.path = path;
+    this.isNew = isNew;
   }
 
   /** Whether a transaction is open. */
@@ -87,7 +90,7 @@ export async function open(settings: Settings): Promise<Opened> {
   const DatabaseSync = await loadDriver();
   let db: DatabaseSync | undefined;
   try {
-    createFile(path);
+    const isNew = createFile(path);
     // No `timeout`: waiting inside SQLite would block the event loop.
     db = new DatabaseSync(path, { timeout: 0 });
     const opened = db;
@@ -98,7 +101,7 @@ export async function open(settings: Settings): Promise<Opened> {
     // After a burst, what the write-ahead log holds beyond this is cut off at its next restart.
     db.exec("pragma journal_size_limit = 8388608");
     const exchangeId = await whenFree(deadline, () => prepareTables(opened, settings.exchange, version));
-    return { connection: new Connection(db, realpathSync(path)), exchangeId };
+    return { connection: new Connection(db, realpathSync(path), isNew), exchangeId };
   } catch (error) {
     db?.close();
     throw storageError("open", path, error);
@@ -127,12 +130,13 @@ export function isOlder(version: string, least: string): boolean {
 
 // SQLite would make the file with the mode that the umask leaves, readable by others. Only a file that is new is opened here: closing
 // any descriptor of a database drops the locks that this process holds on it.
-function createFile(path: string): void {
+function createFile(path: string): boolean {
   try {
     closeSync(openSync(path, "wx", 0o600));
+    return true;
   } catch (error) {
     const { code } = error as { code?: unknown };
-    if (code === "EEXIST") return;
+    if (code === "EEXIST") return false;
     if (code === "ENOENT") {
       throw new MessageQueueError("storage", `Cannot open the queue file ${path}: its folder does not exist; make it`, {
         cause: error,

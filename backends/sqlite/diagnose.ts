@@ -20,6 +20,13 @@ const mostSkewMs = 60_000;
 export async function diagnose({ connection, log, settings }: Store): Promise<readonly Finding[]> {
   const { path, synchronous, now } = settings;
   const findings: Finding[] = [];
+  if (connection.isNew) {
+    findings.push({
+      level: "warning",
+      message: `${path} was not there and has been made`,
+      mend: "if there should be messages, look at MESSAGE_QUEUE_PATH or MESSAGE_QUEUE_URL, and at the working directory",
+    });
+  }
   if (synchronous === "FULL") {
     findings.push({ level: "ok", message: `${path} is on the disk before a publish resolves (synchronous FULL)` });
   } else {

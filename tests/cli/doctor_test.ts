@@ -40,6 +40,8 @@ function texts({ sections }: Examination, level: string): string[] {
 describe("mq doctor", () => {
   it("is content with a queue that is well, and shows each section", { timeout }, async () => {
     using place = new Place();
+    // The first one makes the file, and says so.
+    await place.mq(["doctor"]);
     const { code, stdout } = await place.mq(["doctor"]);
     assert.equal(code, 0, stdout);
     for (const title of ["runtime", "variables", "discovery", "connection", "settings", "groups"]) {
@@ -158,7 +160,11 @@ describe("mq doctor", () => {
     }
     using place = new Place({ MESSAGE_QUEUE_BACKEND: "sqlite", MESSAGE_QUEUE_SYNCHRONOUS: "normal" });
     const lax = await examine(place);
-    assert.match(texts(lax.found, "warning").join("\n"), /a power cut may lose .* => MESSAGE_QUEUE_SYNCHRONOUS=FULL/);
+    const warnings = texts(lax.found, "warning").join("\n");
+    assert.match(warnings, /a power cut may lose .* => MESSAGE_QUEUE_SYNCHRONOUS=FULL/);
+    // A path with a slip in it looks like an empty queue.
+    assert.match(warnings, /abe-mq\.db was not there and has been made => .*MESSAGE_QUEUE_PATH/);
+    assert.doesNotMatch(texts((await examine(place)).found, "warning").join("\n"), /was not there/);
   });
 
   it("warns that memory is used when nothing is configured", { timeout }, async () => {

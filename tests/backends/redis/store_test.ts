@@ -71,6 +71,27 @@ void it(
 );
 
 void it(
+  "what was held of a group that was removed settles nothing in the next group of its name",
+  { timeout },
+  () =>
+    withServer({}, async (backend, _server, open) => {
+      await backend.publishMany(batch(1));
+      const before = await backend.receive({ group: "g", leaseMs: 60_000 });
+      const [held] = await take(before, 1);
+      assert.ok(held !== undefined);
+      const waiting = before.pull({ max: 1, signal: forever });
+      waiting.catch(() => {});
+      await open().groups.delete("g");
+      await assert.rejects(waiting, { code: "not_found" });
+      const after = await backend.receive({ group: "g", leaseMs: 60_000 });
+      const [again] = await take(after, 1);
+      assert.equal(again?.id, held.id);
+      assert.deepEqual(await ack(before, [held]), [false]);
+      assert.deepEqual(await ack(after, [again]), [true]);
+    }),
+);
+
+void it(
   "what was nacked long ago does not hold the stream",
   { timeout },
   () =>
