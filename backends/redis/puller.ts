@@ -52,9 +52,6 @@ export class Puller {
   #spare: RedisClaim[] = [];
   /** Ends the wait that is under way. */
   #end: () => void = ignore;
-  /** What the caller ends a pull by; it is listened to from pull to pull, as it is the same one each time. */
-  #signal: AbortSignal | undefined;
-  #forgetSignal: () => void = ignore;
   #filter = "";
   #matches: KeyMatcher = () => true;
   #stopped = false;
@@ -76,10 +73,10 @@ export class Puller {
   }
 
   async #pull({ max, signal }: PullOptions): Promise<readonly Claim[]> {
-    if (signal !== this.#signal) this.#listen(signal);
-    while (!this.#stopped && !signal.aborted) {
-      if (this.#spare.length > 0) return this.#spare.splice(0, max);
-      try {
+    const forget = onAbort(signal, () => this.#end());
+    try {
+      while (!this.#stopped && !signal.aborted) {
+        if (this.#spare.length > 0) return this.#spare.splice(0, max);
         await this.#recover();
         const stored = await this.#pullStored(max, signal);
         if (stored.length > 0) return stored;
@@ -100,10 +97,11 @@ export class Puller {
         }
         if (fresh.length > max) this.#spare = fresh.splice(max);
         if (fresh.length > 0) return fresh;
-      } catch (error) {
-        if (this.#stopped) return [];
-        throw error;
       }
+    } catch (error) {
+      if (!this.#stopped) throw error;
+    } finally {
+      forget();
     }
     return [];
   }
@@ -111,12 +109,6 @@ export class Puller {
   #readOne(reader: Reader, max: number, signal: AbortSignal): Promise<ReadReply> {
     this.#end = () => void reader.unblock();
     return reader.read(Math.ceil(max / this.#broker.partitions.length), signal, true);
-  }
-
-  #listen(signal: AbortSignal): void {
-    this.#forgetSignal();
-    this.#signal = signal;
-    this.#forgetSignal = onAbort(signal, () => this.#end());
   }
 
   /** Looks at stored messages of a partition before reading on. */
@@ -134,7 +126,6 @@ export class Puller {
   /** Ends every wait. Resolves when nothing arrives any more. @returns What was claimed and not handed out. */
   async stop(): Promise<readonly RedisClaim[]> {
     this.#stopped = true;
-    this.#forgetSignal();
     this.#end();
     await Promise.all((this.#readers ?? []).map((reader) => reader.stop()));
     await this.#pulling;

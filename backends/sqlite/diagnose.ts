@@ -24,7 +24,8 @@ export async function diagnose({ connection, log, settings }: Store): Promise<re
     findings.push({
       level: "warning",
       message: `${path} was not there and has been made`,
-      mend: "if there should be messages, look at MESSAGE_QUEUE_PATH or MESSAGE_QUEUE_URL, and at the working directory",
+      mend:
+        "if there should be messages, look at MESSAGE_QUEUE_PATH or MESSAGE_QUEUE_URL, and at the working directory",
     });
   }
   if (synchronous === "FULL") {
