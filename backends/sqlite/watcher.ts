@@ -48,6 +48,7 @@ export class Watcher {
   #slow: ReturnType<typeof setInterval> | undefined;
   #look: ReturnType<typeof setTimeout> | undefined;
   #looks = 0;
+  #reportedAgain = false;
   #version = 0;
   #commits = 0;
   #clock = 0;
@@ -124,7 +125,12 @@ export class Watcher {
   }
 
   #reported(): void {
-    if (this.#check()) return;
+    // A commit is reported several times; one look soon is enough for all of them.
+    if (this.#look !== undefined && this.#looks === 1) {
+      this.#reportedAgain = true;
+      return;
+    }
+    this.#check();
     // From the first again: the last look of an earlier report may be far off.
     clearTimeout(this.#look);
     this.#looks = 0;
@@ -136,7 +142,10 @@ export class Watcher {
     if (delay === undefined) return;
     this.#look = setTimeout(() => {
       this.#look = undefined;
-      if (!this.#check()) this.#lookLater();
+      const changed = this.#check();
+      if (this.#reportedAgain) this.#looks = 0;
+      if (this.#reportedAgain || !changed) this.#lookLater();
+      this.#reportedAgain = false;
     }, delay);
     this.#look.unref();
   }
