@@ -82,7 +82,8 @@ export const contentTypeHeader = "abe-mq-content-type";
 /** The header that says the key of a typed message, where a backend keeps no keys. */
 export const keyHeader = "abe-mq-key";
 
-const noHeaders: Headers = Object.freeze({});
+/** What most messages have beside their payload. One object, so that it is known without a look inside. */
+export const noHeaders: Headers = Object.freeze({});
 
 function encodeJson(payload: Payload): Encoded {
   return { body: encodePayload(payload) };

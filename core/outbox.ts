@@ -241,7 +241,8 @@ function contextOf(message: Message, batchSize: number): PublishContext {
  * @returns The same, or such whose bodies are in carriers.
  */
 export function allForText(messages: readonly Message[]): readonly Message[] {
-  return messages.some(({ contentType }) => contentType !== undefined) ? messages.map(forText) : messages;
+  for (const { contentType } of messages) if (contentType !== undefined) return messages.map(forText);
+  return messages;
 }
 
 function forText(message: OutgoingPlain): Message {

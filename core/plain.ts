@@ -19,7 +19,7 @@ import {
 import { bodyText } from "./carrier.ts";
 import { jsonCodec, type Payload } from "./codec.ts";
 import { describeError, MessageQueueError, type PublishFailure, PublishManyError } from "./errors.ts";
-import { contentTypeHeader, type Headers, keyHeader } from "./message.ts";
+import { contentTypeHeader, type Headers, keyHeader, noHeaders } from "./message.ts";
 import type { Publishes } from "./options.ts";
 import type { OutgoingPlain } from "./outbox.ts";
 import { onAbort, pause, settledWithin } from "./signals.ts";
@@ -128,7 +128,6 @@ interface PlainClaim extends Claim {
   readonly lane: Lane;
 }
 
-const noHeaders: Headers = Object.freeze({});
 // A generator that ignores its signal cannot be ended; a close waits no longer than this for it.
 const endPatienceMs = 5_000;
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Message } from "../../core/message.ts";
 import { MessageQueueError } from "../../core/errors.ts";
+import { type Message, noHeaders } from "../../core/message.ts";
 
 /** What the text of a message holds. */
 export interface StoredMessage {
@@ -23,8 +23,6 @@ export interface StoredMessage {
   readonly body: string;
 }
 
-const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
-
 /**
  * Writes a message as text.
  *
@@ -34,9 +32,11 @@ const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
 export function encodeMessage(message: Message): string {
   const { id, key, publishedAt, orderingKey, headers, body } = message;
   let text = "";
-  for (const _ in headers) {
-    text = JSON.stringify(headers);
-    break;
+  if (headers !== noHeaders) {
+    for (const _ in headers) {
+      text = JSON.stringify(headers);
+      break;
+    }
   }
   return `${id}\n${key}\n${publishedAt}\n${orderingKey ?? ""}\n${text}\n${body}`;
 }

@@ -5,6 +5,7 @@
  */
 
 import type { Body } from "../../core/codec.ts";
+import { noHeaders } from "../../core/message.ts";
 import type { Connection } from "./connection.ts";
 import type { Settings } from "./options.ts";
 import type { Signals } from "./signals.ts";
@@ -39,11 +40,9 @@ export interface LogRow {
   readonly only_group: number | null;
 }
 
-const noHeaders: Readonly<Record<string, string>> = Object.freeze({});
-
 /** Headers as they are stored. */
 export function encodeHeaders(headers: Readonly<Record<string, string>>): string | null {
-  for (const _ in headers) return JSON.stringify(headers);
+  if (headers !== noHeaders) { for (const _ in headers) return JSON.stringify(headers); }
   return null;
 }
 
