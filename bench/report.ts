@@ -10,7 +10,7 @@ import type { Results } from "./results.ts";
 import type { CostRow, Row } from "./runner.ts";
 import { runtimes } from "./runtimes.ts";
 import { targetTable } from "./targets.ts";
-import { median, medianRatio, numbers, short, spread } from "./stats.ts";
+import { median, numbers, ratios, short, spread } from "./stats.ts";
 import type { BackendName } from "./subjects/mod.ts";
 
 const phases = ["publish", "consume", "through"] as const;
@@ -74,7 +74,7 @@ const rates = (row: Row | undefined, phase: (typeof phases)[number]) =>
 function cell(row: Row, base: Row | undefined, phase: (typeof phases)[number]): string {
   const values = rates(row, phase);
   if (values.length === 0) return "";
-  const ratio = medianRatio(values, rates(base, phase));
+  const ratio = median(ratios(values, rates(base, phase)));
   const around = values.length > 1 ? ` ±${Math.round(spread(values) * 100)} %` : "";
   return `${short(median(values))} (${ratio.toFixed(2)}${around})`;
 }
@@ -92,7 +92,7 @@ function throughputTable(rows: readonly Row[], backend: BackendName, base: strin
   const cpu = (row: Row, base: Row | undefined) => {
     const mine = numbers(row.throughput, (round) => round.through?.cpuUs);
     const theirs = numbers(base?.throughput ?? [], (round) => round.through?.cpuUs);
-    return mine.length === 0 ? "" : `${short(median(mine))} (${medianRatio(theirs, mine).toFixed(2)})`;
+    return mine.length === 0 ? "" : `${short(median(mine))} (${median(ratios(theirs, mine)).toFixed(2)})`;
   };
   const latency = (row: Row, which: "p50" | "p99") =>
     row.latency.length === 0 ? "" : median(row.latency.map((each) => each[which])).toFixed(2);

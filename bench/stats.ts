@@ -13,12 +13,12 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * The middle of the ratios of two rows of rounds, each to the one of the same round, as what disturbed one disturbed the other. Where one has
- * fewer rounds: the ratio of the medians.
+ * The ratios of two rows of rounds, each to the one of the same round, as what disturbed one disturbed the other. Where one has fewer rounds:
+ * the ratio of the medians.
  */
-export function medianRatio(values: readonly number[], base: readonly number[]): number {
-  if (values.length !== base.length) return median(values) / median(base);
-  return median(values.map((value, round) => value / (base[round] ?? NaN)));
+export function ratios(values: readonly number[], base: readonly number[]): number[] {
+  if (values.length !== base.length) return [median(values) / median(base)];
+  return values.map((value, round) => value / (base[round] ?? NaN));
 }
 
 /** Half the distance between the lowest and the highest value, as a share of the median. */
