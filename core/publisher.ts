@@ -64,8 +64,7 @@ class Publication implements Linked<Publication> {
     this.messages = messages;
     this.limits = limits;
     this.value = value;
-    // The clock was just asked for the messages.
-    this.deadline = (messages[0]?.publishedAt ?? Date.now()) + limits.timeoutMs;
+    this.deadline = Date.now() + limits.timeoutMs;
     this.resolve = resolve;
     this.reject = reject;
   }

@@ -92,7 +92,10 @@ export class RedisReceiver implements Receiver {
   async extend(claims: readonly Claim[], leaseMs: number): Promise<readonly boolean[]> {
     const results = new Array<boolean>(claims.length).fill(false);
     await Promise.all(this.#broker.partitions.map(async ({ partition }) => {
-      const indexes = [...claims.keys()].filter((i) => (claims[i] as RedisClaim).partition === partition);
+      const indexes = [...claims.keys()].filter((i) => {
+        const claim = claims[i] as RedisClaim;
+        return claim.partition === partition && !claim.settled;
+      });
       if (indexes.length === 0) return;
       const sentAt = performance.now();
       const refs = indexes.map((i) => (claims[i] as RedisClaim).ref);

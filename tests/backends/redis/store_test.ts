@@ -86,6 +86,7 @@ void it(
       const after = await backend.receive({ group: "g", leaseMs: 60_000 });
       const [again] = await take(after, 1);
       assert.equal(again?.id, held.id);
+      assert.deepEqual(await before.extend([held], 60_000), [false]);
       assert.deepEqual(await ack(before, [held]), [false]);
       assert.deepEqual(await ack(after, [again]), [true]);
     }),
