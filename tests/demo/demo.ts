@@ -59,10 +59,12 @@ export async function runDemo(runtime: Runtime, options: DemoOptions = {}): Prom
   const events = webhookEvents();
   const folder = await mkdtemp(join(tmpdir(), "abe-mq-demo-"));
   const requests: string[] = [];
-  const server = await serve(served, requests);
+  // Deno keeps what it fetched by its URL, and the port may be that of an earlier run.
+  const prefix = `/${crypto.randomUUID()}/`;
+  const server = await serve(served, prefix, requests);
   const address = server.address();
   const port = typeof address === "object" ? address?.port : undefined;
-  const url = `http://127.0.0.1:${port}/mod.ts`;
+  const url = `http://127.0.0.1:${port}${prefix}mod.ts`;
   const start = performance.now();
   try {
     const command = runtimeCommand(runtime, join(root, "examples/event_feed/main.ts"), {
@@ -120,9 +122,9 @@ function handledFailures(stderr: string): string[] {
   return stderr.split("\n").filter((line) => line !== "" && !line.includes("The store is busy"));
 }
 
-async function serve(folder: string, requests: string[]): Promise<Server> {
+async function serve(folder: string, prefix: string, requests: string[]): Promise<Server> {
   const server = createServer(async (request, response) => {
-    const name = new URL(request.url ?? "/", "http://localhost").pathname.slice(1);
+    const name = new URL(request.url ?? "/", "http://localhost").pathname.replace(prefix, "");
     try {
       // Only plain names: nothing outside the folder is served.
       if (!/^[a-z_]+\.ts$/.test(name)) throw new Error("No such file");
