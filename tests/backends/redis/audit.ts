@@ -20,8 +20,8 @@ export interface TrafficOptions {
   readonly leaseMs?: number;
 }
 
-/** Traffic that goes on until it is stopped. */
-export interface Traffic {
+/** Traffic that goes on until it is stopped; disposing it stops it without an account, so that a test that fails leaves nothing behind. */
+export interface Traffic extends AsyncDisposable {
   /** How many publishes have resolved. */
   readonly acknowledged: () => number;
   /** Stops publishing, waits until everything has arrived everywhere, and closes. */
@@ -80,14 +80,21 @@ export async function startTraffic(options: RedisBackendOptions, traffic: Traffi
     for (const numbers of seen.values()) for (const n of acknowledged) if (!numbers.has(n)) count++;
     return count;
   };
-  const close = async (): Promise<Account> => {
+  const end = async (): Promise<void> => {
     await Promise.all(subscriptions.map((each) => each.drain({ timeoutMs: 10_000 })));
     await Promise.all(queues.map((queue) => queue.close()));
+  };
+  const close = async (): Promise<Account> => {
+    await end();
     let repeated = 0;
     for (const numbers of seen.values()) for (const times of numbers.values()) repeated += times - 1;
     return { acknowledged: acknowledged.size, lost: missing(), repeated };
   };
   return {
+    [Symbol.asyncDispose]: async () => {
+      stop.abort();
+      await end();
+    },
     acknowledged: () => acknowledged.size,
     finish: async () => {
       stop.abort();

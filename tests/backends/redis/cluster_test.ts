@@ -57,7 +57,7 @@ async function failOver(cluster: RedisCluster, exchange: string): Promise<() => 
 void it("with minReplicas a failover in mid-traffic loses nothing that was acknowledged", { timeout }, async () => {
   const cluster = await start();
   const exchange = "failover-safe";
-  const traffic = await startTraffic({ url: cluster.url, exchange, minReplicas: 1, timeoutMs: 1_000 });
+  await using traffic = await startTraffic({ url: cluster.url, exchange, minReplicas: 1, timeoutMs: 1_000 });
   await flows(traffic);
   const restore = await failOver(cluster, exchange);
   // Until there is a replica again, no publish is sure; those are refused.
@@ -70,7 +70,7 @@ void it("with minReplicas a failover in mid-traffic loses nothing that was ackno
 void it("without it the loss is counted, and traffic goes on", { timeout }, async () => {
   const cluster = await start();
   const exchange = "failover-fast";
-  const traffic = await startTraffic({ url: cluster.url, exchange, timeoutMs: 1_000 });
+  await using traffic = await startTraffic({ url: cluster.url, exchange, timeoutMs: 1_000 });
   await flows(traffic);
   const restore = await failOver(cluster, exchange);
   await flows(traffic);

@@ -20,7 +20,7 @@ async function flows(traffic: { acknowledged(): number }, count = 50): Promise<v
 void it("what was acknowledged arrives though the server is killed under load", { timeout }, async () => {
   const server = await startRedis();
   try {
-    const traffic = await startTraffic({ url: server.url, exchange: "killed", timeoutMs: 1_000 });
+    await using traffic = await startTraffic({ url: server.url, exchange: "killed", timeoutMs: 1_000 });
     for (let round = 0; round < 3; round++) {
       await flows(traffic, 300);
       await server.kill();
@@ -39,7 +39,7 @@ void it("what was acknowledged arrives though connections are cut and vanish in 
   const server = await startRedis();
   const proxy = await startProxy(server.port);
   try {
-    const traffic = await startTraffic({ url: proxy.url, exchange: "cut", timeoutMs: 500 });
+    await using traffic = await startTraffic({ url: proxy.url, exchange: "cut", timeoutMs: 500 });
     for (const bytes of [1, 5, 40, 300, 2_000, 20_000]) {
       await flows(traffic);
       proxy.cutAfter(bytes);
@@ -122,7 +122,9 @@ void it("out of memory refuses publishes and goes on consuming", { timeout }, as
 void it("READONLY is waited out by publishers and consumers", { timeout }, async () => {
   const server = await startRedis();
   try {
-    const traffic = await startTraffic({ url: server.url, exchange: "readonly", timeoutMs: 1_000 }, { publishers: 4 });
+    await using traffic = await startTraffic({ url: server.url, exchange: "readonly", timeoutMs: 1_000 }, {
+      publishers: 4,
+    });
     await flows(traffic);
     await server.command("REPLICAOF", "127.0.0.1", "1");
     const before = traffic.acknowledged();
@@ -204,7 +206,7 @@ void it("a key of another program is named", { timeout }, async () => {
 void it("flushed scripts are loaded again", { timeout }, async () => {
   const server = await startRedis();
   try {
-    const traffic = await startTraffic({ url: server.url, exchange: "flushed" }, { publishers: 2, consumers: 1 });
+    await using traffic = await startTraffic({ url: server.url, exchange: "flushed" }, { publishers: 2, consumers: 1 });
     for (let round = 0; round < 5; round++) {
       await flows(traffic, 20);
       await server.command("SCRIPT", "FLUSH");
