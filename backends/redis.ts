@@ -26,6 +26,7 @@ import { describeError } from "../core/errors.ts";
 import { type Logger, loggerFromEnv, silentLogger } from "../core/logger.ts";
 import type { Message, PublishOptions } from "../core/message.ts";
 import { publishOne } from "../core/publish.ts";
+import { abortable } from "../core/signals.ts";
 import { Broker } from "./redis/broker.ts";
 import type { CreateRedisClient } from "./redis/connection.ts";
 import { diagnose } from "./redis/diagnose.ts";
@@ -143,6 +144,7 @@ export class RedisBackend implements DurableBackend {
     if (this.#sweeper === undefined && this.#closing === undefined) {
       this.#sweeper = setTimeout(() => this.#sweep(), sweepMs);
     }
+    // What was sent cannot be called back; only the wait for it ends.
     return signal === undefined ? published : abortable(published, signal);
   }
 
@@ -197,15 +199,13 @@ export class RedisBackend implements DurableBackend {
   /** See {@linkcode MessageQueueBackend.ping}. */
   async ping(signal?: AbortSignal): Promise<void> {
     signal?.throwIfAborted();
-    const pong = this.#broker.send(0, ["PING"], "ping");
-    await (signal === undefined ? pong : abortable(pong, signal));
+    await abortable(this.#broker.send(0, ["PING"], "ping"), signal);
   }
 
   /** See {@linkcode MessageQueueBackend.diagnose}. Needs INFO and TIME; `appendfsync` is looked at where CONFIG GET is allowed. */
   async diagnose(signal?: AbortSignal): Promise<readonly Finding[]> {
     signal?.throwIfAborted();
-    const found = diagnose(this.#broker);
-    return await (signal === undefined ? found : abortable(found, signal));
+    return await abortable(diagnose(this.#broker), signal);
   }
 
   /** Closes what is open. Never hangs. */
@@ -229,16 +229,3 @@ export class RedisBackend implements DurableBackend {
 
 /** The backend, by the name that discovery looks for. */
 export default RedisBackend;
-
-// What was sent cannot be called back; only the wait for it ends.
-async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason);
-  signal.addEventListener("abort", abort);
-  work.catch(() => undefined);
-  try {
-    return await Promise.race([work, promise]);
-  } finally {
-    signal.removeEventListener("abort", abort);
-  }
-}

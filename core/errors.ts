@@ -75,7 +75,8 @@ const brand: unique symbol = Symbol.for("@abe/mq/MessageQueueError") as never;
 const configBrand: unique symbol = Symbol.for("@abe/mq/ConfigError") as never;
 const manyBrand: unique symbol = Symbol.for("@abe/mq/PublishManyError") as never;
 
-function branded(value: unknown, mark: symbol): boolean {
+/** Whether a value has a mark that a class puts on its errors, so that those of another copy of the package are known, too. */
+export function branded(value: unknown, mark: symbol): boolean {
   return typeof value === "object" && value !== null && (value as Record<symbol, unknown>)[mark] === true;
 }
 

@@ -13,9 +13,9 @@ export const maxKeyLength = 255;
 /** The filter that every key matches. */
 export const everyKey = "#";
 
-// Control characters have no place in a name that ends up in logs, file names and broker commands.
-// deno-lint-ignore no-control-regex
-const control = /[\u0000-\u001f\u007f]/;
+/** Control characters have no place in a name that ends up in logs, file names and broker commands. */
+// deno-lint-ignore no-control-regex -- it is what finds them
+export const control: RegExp = /[\u0000-\u001f\u007f]/;
 
 /**
  * Checks a key.

@@ -85,6 +85,12 @@ export const keyHeader = "abe-mq-key";
 /** What most messages have beside their payload. One object, so that it is known without a look inside. */
 export const noHeaders: Headers = Object.freeze({});
 
+/** Headers as JSON text, for backends that keep text; `undefined` when there are none. */
+export function headersText(headers: Headers): string | undefined {
+  if (headers !== noHeaders) { for (const _ in headers) return JSON.stringify(headers); }
+  return undefined;
+}
+
 function encodeJson(payload: Payload): Encoded {
   return { body: encodePayload(payload) };
 }

@@ -6,7 +6,7 @@
 
 import { checkInteger } from "./check.ts";
 import type { Payload } from "./codec.ts";
-import { describeError, MessageQueueError } from "./errors.ts";
+import { branded, describeError, MessageQueueError } from "./errors.ts";
 import { checkKey } from "./keys.ts";
 import type { Headers } from "./message.ts";
 import type { SchemaInput, SchemaIssue, SchemaOutput, StandardSchema } from "./standard_schema.ts";
@@ -90,7 +90,7 @@ export class InvalidPayloadError extends MessageQueueError {
    * @returns Whether it is one.
    */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === "object" && value !== null && Reflect.get(value, brand) === true;
+    return branded(value, brand);
   }
 }
 

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import type { Env } from "../../core/env.ts";
 import { ConfigError } from "../../core/errors.ts";
+import { control } from "../../core/keys.ts";
 import { maxTimerMs } from "../../core/check.ts";
 
 /** Certificates for `rediss:`. All texts are PEM. */
@@ -130,8 +131,7 @@ export const schema = z.object({
     key: z.string().optional(),
     servername: z.string().optional(),
   }).default({}),
-  // deno-lint-ignore no-control-regex
-  exchange: z.string().min(1).max(255).regex(/^[^\u0000-\u001f\u007f]*$/, "must not hold control characters")
+  exchange: z.string().min(1).max(255).refine((name) => !control.test(name), "must not hold control characters")
     .default("application_events"),
   partitions: count(1024).default(1),
   maxLength: count(Number.MAX_SAFE_INTEGER).optional(),

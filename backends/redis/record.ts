@@ -5,7 +5,7 @@
  */
 
 import { MessageQueueError } from "../../core/errors.ts";
-import { type Message, noHeaders } from "../../core/message.ts";
+import { headersText, type Message, noHeaders } from "../../core/message.ts";
 
 /** What the text of a message holds. */
 export interface StoredMessage {
@@ -31,14 +31,7 @@ export interface StoredMessage {
  */
 export function encodeMessage(message: Message): string {
   const { id, key, publishedAt, orderingKey, headers, body } = message;
-  let text = "";
-  if (headers !== noHeaders) {
-    for (const _ in headers) {
-      text = JSON.stringify(headers);
-      break;
-    }
-  }
-  return `${id}\n${key}\n${publishedAt}\n${orderingKey ?? ""}\n${text}\n${body}`;
+  return `${id}\n${key}\n${publishedAt}\n${orderingKey ?? ""}\n${headersText(headers) ?? ""}\n${body}`;
 }
 
 /**

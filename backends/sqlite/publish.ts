@@ -5,9 +5,9 @@
  */
 
 import { MessageQueueError } from "../../core/errors.ts";
-import type { Message } from "../../core/message.ts";
+import { headersText, type Message } from "../../core/message.ts";
 import type { Value } from "./connection.ts";
-import { encodeBody, encodeHeaders, type Store, wholeMs } from "./store.ts";
+import { encodeBody, type Store, wholeMs } from "./store.ts";
 import { again, maxSize } from "./writer.ts";
 
 // Rows by one statement: most of the gain of longer ones, and few texts in the statement cache.
@@ -189,7 +189,7 @@ export class Publisher {
         message.key,
         encodeBody(message.body),
         message.contentType ?? null,
-        encodeHeaders(message.headers),
+        headersText(message.headers) ?? null,
         wholeMs(message.publishedAt),
       );
     }
@@ -236,7 +236,7 @@ function fill(values: Value[], at: number, position: number, message: Message | 
   values[at + 2] = message.key;
   values[at + 3] = encodeBody(message.body);
   values[at + 4] = message.contentType ?? null;
-  values[at + 5] = encodeHeaders(message.headers);
+  values[at + 5] = headersText(message.headers) ?? null;
   values[at + 6] = wholeMs(message.publishedAt);
   values[at + 7] = message.orderingKey ?? null;
   return at + width;

@@ -40,12 +40,6 @@ export interface LogRow {
   readonly only_group: number | null;
 }
 
-/** Headers as they are stored. */
-export function encodeHeaders(headers: Readonly<Record<string, string>>): string | null {
-  if (headers !== noHeaders) { for (const _ in headers) return JSON.stringify(headers); }
-  return null;
-}
-
 /** Headers as they were given. */
 export function decodeHeaders(text: string | null): Readonly<Record<string, string>> {
   return text === null ? noHeaders : JSON.parse(text) as Record<string, string>;
