@@ -63,7 +63,6 @@ export class Intake implements Holder {
   #opening: Promise<Receiver> | undefined;
   #pulling: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  #stopped = false;
   #closed = false;
   #failure: { readonly error: unknown } | undefined;
   #troubled = false;
@@ -87,7 +86,7 @@ export class Intake implements Holder {
 
   /** Whether it takes nothing more in. */
   get stopped(): boolean {
-    return this.#stopped;
+    return this.#abort.signal.aborted;
   }
 
   /**
@@ -126,7 +125,6 @@ export class Intake implements Holder {
   /** Takes nothing more in; what was not handed over goes back. Deliveries that were can still be settled. */
   stop(): void {
     if (this.stopped) return;
-    this.#stopped = true;
     this.#forgetSignal();
     this.#abort.abort();
     for (const waiter of this.#waiters.splice(0)) waiter.resolve(undefined);

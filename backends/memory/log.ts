@@ -86,11 +86,13 @@ export class Log implements Shared {
         `Cannot publish ${fresh.length} messages: ${this.#retained} of at most ${this.#maxLength} are waiting`,
       );
     }
-    // The clock is not asked for every message: that would cost as much as the rest.
+    // Asked for once, and only where a time matters: few messages need one.
+    let time: number | undefined;
+    const now = () => time ??= this.clock.now();
     for (const message of fresh) {
       this.#retained++;
-      if (message.deduplicate) this.#known.set(message.id, this.clock.now() + this.#dedupWindowMs);
-      if (message.deliverAt === undefined || message.deliverAt <= this.clock.now()) {
+      if (message.deduplicate) this.#known.set(message.id, now() + this.#dedupWindowMs);
+      if (message.deliverAt === undefined || message.deliverAt <= now()) {
         this.#append(message);
       } else {
         this.#delayed.add(message.deliverAt, message);

@@ -145,11 +145,8 @@ export class Publisher {
   async #store(partition: number, calls: readonly Call[]): Promise<readonly number[] | undefined> {
     const { maxLength, dedupWindowMs } = this.#broker.settings;
     if (maxLength === 0 && calls.every(({ messages }) => messages.every(isPlain))) {
-      const texts: string[] = [];
-      let chars = 0;
-      for (const { messages } of calls) {
-        for (const message of messages) chars += texts[texts.push(encodeMessage(message)) - 1]?.length ?? 0;
-      }
+      const texts = calls.flatMap(({ messages }) => messages.map(encodeMessage));
+      const chars = texts.reduce((sum, text) => sum + text.length, 0);
       if (chars / texts.length > longChars && this.#broker.settings.minReplicas === 0) {
         const stream = this.#targets[partition]?.stream ?? "";
         await this.#broker.transaction(partition, texts.map((text) => ["XADD", stream, "*", "m", text]), "publish");

@@ -32,7 +32,7 @@ export interface PullerOptions {
 
 /** What a read brought. */
 interface Taken {
-  readonly batch: Batch;
+  readonly claims: RedisClaim[];
   /** How to settle what is not to be handed out. */
   readonly bad: readonly Settlement[];
 }
@@ -89,8 +89,8 @@ export class Puller {
         } else {
           try {
             // Taken right here: each function awaited on the way would let others go before the message.
-            const { batch, bad } = this.#take(await this.#readOne(only, max, signal), sentAt);
-            fresh = bad.length === 0 ? batch.claims : await this.#settleBad(batch, bad);
+            const { claims, bad } = this.#take(await this.#readOne(only, max, signal), sentAt);
+            fresh = bad.length === 0 ? claims : await this.#settleBad(claims, bad);
           } catch (error) {
             fresh = this.#lose(0, error);
           }
@@ -172,7 +172,7 @@ export class Puller {
       if (message === undefined) bad.push({ claim, verb: "reject", reason: "undecodable" });
     }
     if (batch.open > 0) this.#batches.add(batch);
-    return await this.#settleBad(batch, bad);
+    return await this.#settleBad(batch.claims, bad);
   }
 
   // First all servers are asked what they have, so that none is passed over; then all are waited for, until one has something.
@@ -210,8 +210,8 @@ export class Puller {
       try {
         const reply = await reader.read(share, signal, block);
         if (reply.results.length > 0) arrived();
-        const { batch, bad } = this.#take(reply, sentAt);
-        return await this.#settleBad(batch, bad);
+        const { claims, bad } = this.#take(reply, sentAt);
+        return await this.#settleBad(claims, bad);
       } catch (error) {
         arrived();
         return this.#lose(reader.partition, error);
@@ -237,7 +237,7 @@ export class Puller {
   #take({ results, filter }: ReadReply, sentAt: number): Taken {
     const batch: Batch = { claims: [], open: 0 };
     const bad: Settlement[] = [];
-    if (filter === undefined) return { batch, bad };
+    if (filter === undefined) return { claims: [], bad };
     if (filter !== this.#filter) {
       this.#matches = compileFilter(filter);
       this.#filter = filter;
@@ -266,11 +266,11 @@ export class Puller {
       if (skipped !== undefined) this.#skip(partition, skipped);
     }
     if (batch.open > 0) this.#batches.add(batch);
-    return { batch, bad };
+    return { claims: batch.claims, bad };
   }
 
   /** @returns What is left to hand out. */
-  async #settleBad({ claims }: Batch, bad: readonly Settlement[]): Promise<RedisClaim[]> {
+  async #settleBad(claims: RedisClaim[], bad: readonly Settlement[]): Promise<RedisClaim[]> {
     if (bad.length === 0) return claims;
     const out = new Set<Claim>(bad.map(({ claim }) => claim));
     await this.#options.settle(bad);

@@ -100,11 +100,8 @@ export class Reader {
       const read = connection.send(this.#command(Math.max(1, count), block), block ? blockMs : 0);
       const settings = connection.send(this.#settings);
       this.#waiting = read;
-      let reply: unknown = notYet;
-      read.then((value) => reply = value, ignore);
-      // Answers come in order, so the first is there with the second; each further `await` would let others go before this message.
-      const filter = await settings;
-      if (reply === notYet) reply = await read;
+      // Waited for together: each further `await` would let others go before this message.
+      const [reply, filter] = await Promise.all([read, settings]);
       if (typeof filter !== "string") {
         throw new MessageQueueError("not_found", `Cannot receive for the group ${this.#group}: it was removed`);
       }
@@ -174,7 +171,3 @@ export class Reader {
     return results;
   }
 }
-
-const notYet = Symbol("not yet");
-
-function ignore(): void {}
