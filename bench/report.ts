@@ -27,6 +27,7 @@ const titles: Readonly<Record<BackendName, string>> = { memory: "Memory", sqlite
  */
 export function report(results: Results, notes: string): string {
   const { machine } = results;
+  const [targetHead = [], ...targets] = targetTable(results);
   return [
     "# Benchmarks",
     "",
@@ -43,7 +44,7 @@ export function report(results: Results, notes: string): string {
     "## Targets",
     "",
     "Ratios; ✗ where a target is missed.",
-    ...table(targetTable(results)[0] ?? [], targetTable(results).slice(1)),
+    ...table(targetHead, targets),
     "",
     notes.trim(),
     ...ladders.filter(({ backend }) => results.rows.some((row) => row.backend === backend)).flatMap((ladder) => [

@@ -195,9 +195,9 @@ describe("on a terminal", () => {
     writeFileSync(join(place.folder, "many.ndjson"), numbered(60_000));
     const { code, stdout } = await run(onTerminal(place.command(["publish", "a", "--file", "many.ndjson"])));
     assert.equal(code, 0, stdout);
-    // deno-lint-ignore no-control-regex
+    // deno-lint-ignore no-control-regex -- what a terminal is told begins with the escape character
     assert.match(stdout, /\r\[#*-*\] \d+ %  [\d,]+ published, [\d,]+\/s\x1b\[K/);
-    // deno-lint-ignore no-control-regex
+    // deno-lint-ignore no-control-regex -- what a terminal is told begins with the escape character
     assert.match(stdout, /\r\x1b\[KPublished 60,000 messages in /);
   });
 
@@ -241,7 +241,7 @@ describe("on a terminal", () => {
     const script = { ...first, command: "sh", args: ["-c", commands.map(line).join("; ")] };
     const { stdout: raw } = await run(onTerminal(script));
     assert.ok(raw.includes("\x1b[2mgroup"), "in colour");
-    // deno-lint-ignore no-control-regex
+    // deno-lint-ignore no-control-regex -- what a terminal is told begins with the escape character
     const stdout = raw.replaceAll(/\x1b\[[0-9;]*[A-Za-z]/g, "").replaceAll("\r\n", "\n");
     const expected = [
       /^Published order\.created [\w-]{36}\n/,

@@ -39,6 +39,12 @@ export interface Account {
   readonly repeated: number;
 }
 
+/** Waits for so many further publishes to be acknowledged, which shows that traffic flows. */
+export async function flows(traffic: Traffic, count = 100): Promise<void> {
+  const goal = traffic.acknowledged() + count;
+  await until(() => traffic.acknowledged() >= goal, { what: "publishes to be acknowledged", timeoutMs: 60_000 });
+}
+
 /** Starts traffic. */
 export async function startTraffic(options: RedisBackendOptions, traffic: TrafficOptions = {}): Promise<Traffic> {
   const { publishers = 8, consumers = 3, groups = ["one", "two"], leaseMs = 1_500 } = traffic;

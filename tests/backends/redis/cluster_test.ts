@@ -3,7 +3,7 @@ import { it } from "node:test";
 import { RedisBackend } from "../../../backends/redis.ts";
 import { testBackend } from "../../../testing/mod.ts";
 import { until } from "../../wait.ts";
-import { startTraffic, type Traffic } from "./audit.ts";
+import { flows, startTraffic } from "./audit.ts";
 import { type RedisCluster, settled, startCluster } from "./cluster.ts";
 
 const timeout = 180_000;
@@ -35,11 +35,6 @@ testBackend({
   leaseMs: 800,
   scale: 0.2,
 });
-
-async function flows(traffic: Traffic, count = 100): Promise<void> {
-  const goal = traffic.acknowledged() + count;
-  await until(() => traffic.acknowledged() >= goal, { what: "publishes to be acknowledged", timeoutMs: 60_000 });
-}
 
 /** Kills the master of an exchange and makes its replica the master, as an operator's script would. */
 async function failOver(cluster: RedisCluster, exchange: string): Promise<() => Promise<void>> {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { it } from "node:test";
 import { RedisBackend } from "../../../backends/redis.ts";
 import { until } from "../../wait.ts";
-import { startTraffic } from "./audit.ts";
+import { flows, startTraffic } from "./audit.ts";
 import { freePort, startRedis, startSentinel } from "./server.ts";
 
 const timeout = 120_000;
@@ -42,16 +42,12 @@ void it("sentinels name the master, also after a failover in mid-traffic", { tim
       timeoutMs: 1_000,
     };
     await using traffic = await startTraffic(options, { publishers: 4, consumers: 2 });
-    const flows = async () => {
-      const goal = traffic.acknowledged() + 100;
-      await until(() => traffic.acknowledged() >= goal, { what: "traffic", timeoutMs: 60_000 });
-    };
-    await flows();
+    await flows(traffic);
     await master.kill();
     // The sentinel ends all connections to the server that it promotes, this one too.
     const role = () => replica.command("INFO", "replication").catch((error: Error) => error.message);
     await until(async () => (await role()).includes("role:master"), { what: "the failover", timeoutMs: 60_000 });
-    await flows();
+    await flows(traffic);
     const { acknowledged, lost } = await traffic.abandon();
     assert.ok(lost < acknowledged / 2, `${lost} of ${acknowledged} lost`);
 
